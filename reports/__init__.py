@@ -1,0 +1,1 @@
+"""Records to Markdown, JSON and figures. No torch, no measuring, no arithmetic beyond layout."""
