@@ -7,6 +7,7 @@ as them. Here a dtype is a bag that only resolves to plain numbers, and a scalar
 from __future__ import annotations
 
 import re
+import reprlib
 from collections.abc import Mapping
 from types import MappingProxyType
 from typing import Any
@@ -33,10 +34,12 @@ class DtypeBag(Bag):
         """
         code = self.args[0] if self.args else None
         if not isinstance(code, str) or not _NUMBER.fullmatch(code):
-            raise ValueError(f"numpy dtype {code!r} is not accepted; accepted are booleans, integers and floats")
+            raise ValueError(
+                f"numpy dtype {reprlib.repr(code)} is not accepted; accepted are booleans, integers and floats"
+            )
         order = self.state[1] if isinstance(self.state, tuple) and len(self.state) > 1 else "="
         if order not in ("<", ">", "=", "|"):
-            raise ValueError(f"numpy byte order {order!r} is not accepted")
+            raise ValueError(f"numpy byte order {reprlib.repr(order)} is not accepted")
         return np.dtype(f"{order}{code}")
 
 
@@ -58,7 +61,7 @@ def number(dtype: object, raw: object) -> int | float | bool:
 def latin1_bytes(text: object, encoding: object) -> bytes:
     """`_codecs.encode` as protocol 2 uses it to carry bytes; no other codec (some of them decompress)."""
     if not isinstance(text, str) or encoding not in ("latin1", "latin-1"):
-        raise ValueError(f"_codecs.encode with {encoding!r} is not accepted; accepted is latin1")
+        raise ValueError(f"_codecs.encode with {reprlib.repr(encoding)} is not accepted; accepted is latin1")
     return text.encode("latin1")
 
 

@@ -1,0 +1,20 @@
+"""Sequential recommenders: SASRec, GRU and Caser; their files, their training, their evaluation."""
+
+from ilora.rec.base import Recommender
+from ilora.rec.build import ARCHITECTURES, build_recommender
+from ilora.rec.caser import Caser
+from ilora.rec.checkpoint import CheckpointError, load_recommender, save_recommender
+from ilora.rec.gru import GRU
+from ilora.rec.sasrec import SASRec
+
+__all__ = [
+    "ARCHITECTURES",
+    "GRU",
+    "Caser",
+    "CheckpointError",
+    "Recommender",
+    "SASRec",
+    "build_recommender",
+    "load_recommender",
+    "save_recommender",
+]
