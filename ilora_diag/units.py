@@ -44,13 +44,15 @@ def parse_bytes(text: str) -> int:
     exponent = _EXPONENT_OF[unit.lower() or "b"]
     if fraction and exponent == 0:
         raise UnitError(f"{text!r} is no size: bytes are whole, type {whole} or add KiB, MiB, GiB or TiB")
-    scale = 10 ** len(fraction)
-    return (int(whole + fraction) * 1024**exponent * 2 + scale) // (2 * scale)
+    scale: int = 10 ** len(fraction)
+    return (int(whole + fraction) * 2 * (1 << 10 * exponent) + scale) // (2 * scale)
 
 
 def format_duration(seconds: float) -> str:
     """A duration as a person would say it: `250 us`, `45.0 ms`, `12.3 s`, `3 min 20 s`, `1 h 02 min`, `2 d 03 h`."""
     assert seconds >= 0, seconds
+    if seconds == 0:
+        return "0 s"
     for limit, scale, unit in ((1e-3, 1e6, "us"), (1.0, 1e3, "ms"), (60.0, 1.0, "s")):
         number = _three_digits(seconds * scale)
         if float(number) < limit * scale:
