@@ -1,1 +1,1 @@
-"""The iLoRA stack: recommenders, MoE-LoRA, the teacher model and its training loops. Knows nothing of the diagnostics."""
+"""The iLoRA stack: recommenders, MoE-LoRA, the teacher and its training loops. Knows nothing of the diagnostics."""

@@ -16,7 +16,7 @@ import torch.distributed as dist
 
 from ilora.data.batch import Batch
 from ilora.data.records import Catalogue
-from ilora.metrics import wilson_interval
+from ilora.metrics import target_ranks, wilson_interval
 from ilora.model import ILoRATeacher
 from ilora.scoring import answer_log_likelihoods, generate_answers
 from ilora.tokenizer import TextTokenizer
@@ -196,7 +196,7 @@ def evaluate_items(
     for batch in batches:
         on_device = batch.to(teacher_device(teacher))
         scores = teacher.item_logits(teacher.hidden_states(on_device), on_device)
-        ranks += target_ranks(scores, on_device).tolist()
+        ranks += catalogue_ranks(scores, on_device).tolist()
         progress("ranking", len(ranks))
     placed = np.asarray(ranks, dtype=np.int64)
     gains = 1.0 / np.log2(placed + 2.0)
@@ -211,13 +211,11 @@ def evaluate_items(
     return results
 
 
-def target_ranks(scores: torch.Tensor, batch: Batch) -> torch.Tensor:
-    """Rank of each target, (B,), 0 is best; history items are left out and ties count against the target."""
-    num_items = scores.shape[1]
+def catalogue_ranks(scores: torch.Tensor, batch: Batch) -> torch.Tensor:
+    """Rank of each target among (B, num_items) scores, (B,); items of the history are left out."""
     padded = torch.cat([scores, scores.new_zeros(len(scores), 1)], dim=1)  # a place for the histories' pad id
-    padded = padded.scatter(1, batch.history.clamp(max=num_items), float("-inf"))[:, :num_items]
-    target = scores.gather(1, batch.targets[:, None])
-    return (padded >= target).sum(dim=1) - 1
+    unseen = padded.scatter(1, batch.history, float("-inf"))[:, :-1]
+    return target_ranks(unseen, batch.targets)
 
 
 def teacher_device(teacher: ILoRATeacher) -> torch.device:
