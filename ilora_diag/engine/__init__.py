@@ -1,0 +1,1 @@
+"""Running what may fail, writing down what happened, and reading it back: runner, journal, run log, signatures."""
