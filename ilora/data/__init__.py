@@ -3,5 +3,17 @@
 from __future__ import annotations
 
 from ilora.data.errors import DataError
+from ilora.data.load import load_data
+from ilora.data.records import (
+    BadRow,
+    Catalogue,
+    Manifest,
+    RowCounts,
+    SequenceData,
+    Sequences,
+    SourceFile,
+)
 
-__all__ = ["DataError"]
+__all__ = [
+    "BadRow", "Catalogue", "DataError", "Manifest", "RowCounts", "SequenceData", "Sequences", "SourceFile", "load_data",
+]  # fmt: skip
