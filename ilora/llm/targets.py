@@ -1,0 +1,52 @@
+"""Which linear layers get adapters."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from torch import nn
+
+from ilora.llm.errors import LlmError
+
+AUTO = ("auto",)
+
+
+def resolve_target_modules(model: nn.Module, requested: Sequence[str]) -> tuple[str, ...]:
+    """The layer names PEFT is given: `requested`, or every projection of the decoder's blocks for ["auto"].
+
+    Projections outside the blocks (the vocabulary head, opt-350m's embedding projections) are not among "auto".
+
+    Args:
+        model: a causal language model of transformers.
+        requested: lora.target_modules.
+
+    Raises:
+        LlmError: "auto" for a model whose blocks cannot be told, or a name no linear layer has.
+    """
+    if tuple(requested) == AUTO:
+        return _block_projections(model)
+    names = {name for name, module in model.named_modules() if isinstance(module, nn.Linear)}
+    for wanted in requested:
+        if not any(name == wanted or name.endswith(f".{wanted}") for name in names):
+            kinds = ", ".join(sorted({name.rpartition(".")[2] for name in names}))
+            raise LlmError(
+                f"lora.target_modules: no linear layer is called {wanted!r}. This model has {kinds}; or: [auto]"
+            )
+    return tuple(requested)
+
+
+def _block_projections(model: nn.Module) -> tuple[str, ...]:
+    """Names of the linear layers inside the decoder's blocks, in the order of the first block."""
+    decoder = getattr(model, "get_decoder", lambda: None)()
+    blocks = getattr(decoder, "layers", None)
+    names: dict[str, None] = {}
+    for block in blocks if isinstance(blocks, nn.ModuleList) else ():
+        names.update(
+            {name.rpartition(".")[2]: None for name, part in block.named_modules() if isinstance(part, nn.Linear)}
+        )
+    if not names:
+        raise LlmError(
+            f"lora.target_modules=[auto]: the blocks of a {type(model).__name__} cannot be told. Name its linear "
+            "layers, for example lora.target_modules=[q_proj,v_proj]"
+        )
+    return tuple(names)
