@@ -123,7 +123,7 @@ class Phase:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Step:
-    """One optimizer step."""
+    """What the trainer logged at a step, over the steps since it last did. `hybrid` is a share of the batches."""
 
     step: int
     loss: Known[float]
@@ -133,7 +133,7 @@ class Step:
     num_samples: Known[int]
     seconds: Known[float]
     tokens_per_s: Known[float]
-    hybrid: Known[bool]
+    hybrid: Known[float]
     rss_bytes: Known[int]
     device: Known[DeviceMemory]
 
