@@ -47,7 +47,7 @@ def install(model: nn.Module, gates: GateContext) -> None:
 
 
 def uninstall(model: nn.Module) -> None:
-    """Take the wrapped method out of `model` again. Functions already handed out stay: without gates they do nothing."""
+    """Take the wrapped method out of `model`. Functions already handed out stay; without gates they do nothing."""
     for module in model.modules():
         module.__dict__.pop(_METHOD, None)
 

@@ -65,7 +65,7 @@ class GateContext:
         assert (gates is None) != (users is None), "give either gates or users"
         for name, value in (("gates", gates), ("users", users)):
             if value is not None and value.ndim != 2:
-                raise GateShapeError(f"{name} have shape {tuple(value.shape)}; needed is one row per sample, (batch, n)")
+                raise GateShapeError(f"{name} have shape {tuple(value.shape)}; needed is a row per sample, (batch, n)")
         frame = GateFrame(gates=gates, users=users, graph_task=_graph_task())
         self._stack.frames.append(frame)
         try:

@@ -26,8 +26,8 @@ class RecomputeError(ValueError):
     def __init__(self) -> None:
         super().__init__(
             "a gated layer is being recomputed inside backward without the gates its forward used: the layer was "
-            "checkpointed with use_reentrant=True, or by a call of torch.utils.checkpoint that does not know the gates. "
-            "The gates in use now may belong to another batch, and gradients would be wrong without a message. Enable "
+            "checkpointed with use_reentrant=True, or by a call of torch.utils.checkpoint that knows no gates. Those "
+            "in use now may belong to another batch, and gradients would be wrong without a message. Enable "
             'checkpointing with `model.gradient_checkpointing_enable({"use_reentrant": False})`, or pass '
             "`use_reentrant=False, context_fn=gate_context(model).checkpoint_contexts` to torch.utils.checkpoint"
         )

@@ -19,7 +19,8 @@ and the other libraries do not mind.
 
 from __future__ import annotations
 
-from typing import Any
+from collections.abc import Callable
+from typing import Any, NamedTuple, cast
 
 import torch
 from torch import Tensor
@@ -43,8 +44,13 @@ def gated_update(
         scaling: factor of the update.
         dropout: probability of dropping an element of `x`; 0 outside of training.
     """
-    output: Tensor = _GatedUpdate.apply(base_output, x, lora_a, lora_b, gates, scaling, dropout)
-    return output
+    apply = cast("Callable[..., Tensor]", _GatedUpdate.apply)
+    return apply(base_output, x, lora_a, lora_b, gates, _Settings(scaling, dropout))
+
+
+class _Settings(NamedTuple):
+    scaling: float
+    dropout: float
 
 
 class _GatedUpdate(torch.autograd.Function):
@@ -56,9 +62,9 @@ class _GatedUpdate(torch.autograd.Function):
         lora_a: Tensor,
         lora_b: Tensor,
         gates: Tensor,
-        scaling: float,
-        dropout: float,
+        settings: _Settings,
     ) -> Tensor:
+        scaling, dropout = settings
         with torch.autocast(device_type=x.device.type, enabled=False):
             mask = torch.empty_like(x, dtype=torch.bool).bernoulli_(1.0 - dropout) if dropout > 0.0 else None
             h = lora_a.to(x.dtype) @ (x if mask is None else x * mask).t()
@@ -69,32 +75,33 @@ class _GatedUpdate(torch.autograd.Function):
         ctx.mark_dirty(base_output)
         needs_x = ctx.needs_input_grad[2]
         ctx.save_for_backward(x if needs_x else None, lora_a, lora_b, gates, h, mask)
-        ctx.scaling, ctx.dropout, ctx.x_dtype = scaling, dropout, x.dtype
+        ctx.settings, ctx.x_dtype = settings, x.dtype
         return base_output
 
     @staticmethod
-    @once_differentiable  # type: ignore[untyped-decorator]
+    @once_differentiable
     def backward(ctx: Any, grad: Tensor) -> tuple[Tensor | None, ...]:
         x, lora_a, lora_b, gates, h, mask = ctx.saved_tensors
         _, needs_x, needs_a, needs_b, needs_gates, *_ = ctx.needs_input_grad
+        scaling, dropout = ctx.settings
         grad_x = grad_a = grad_b = grad_gates = None
         with torch.autocast(device_type=grad.device.type, enabled=False):
             if needs_b:
-                mixed = _mix(h, gates, ctx.scaling, grad.dtype)
+                mixed = _mix(h, gates, scaling, grad.dtype)
                 grad_b = (_column_major(mixed) @ grad).t().to(lora_b.dtype)
             grad_mixed = _rank_major(lora_b, grad.dtype) @ grad.t()
             if needs_gates:
-                grad_gates = _gate_gradient(grad_mixed, h, gates, ctx.scaling)
-            grad_h = _mix(grad_mixed, gates, ctx.scaling, ctx.x_dtype)
+                grad_gates = _gate_gradient(grad_mixed, h, gates, scaling)
+            grad_h = _mix(grad_mixed, gates, scaling, ctx.x_dtype)
             if mask is not None:
-                grad_h.mul_(1.0 / (1.0 - ctx.dropout))
+                grad_h.mul_(1.0 / (1.0 - dropout))
             if needs_a:
                 grad_a = (_column_major(grad_h) @ (x if mask is None else x * mask)).to(lora_a.dtype)
             if needs_x:
                 grad_x = grad_h.t() @ lora_a.to(ctx.x_dtype)
                 if mask is not None:
                     grad_x.mul_(mask)
-        return grad, grad_x, grad_a, grad_b, grad_gates, None, None
+        return grad, grad_x, grad_a, grad_b, grad_gates, None
 
 
 def _mix(h: Tensor, gates: Tensor, scaling: float, dtype: torch.dtype) -> Tensor:

@@ -47,8 +47,8 @@ class Gate(nn.Module):
         """
         if users.ndim != 2 or users.shape[1] != self.user_size:
             raise GateShapeError(
-                f"user vectors have shape {tuple(users.shape)}; this gate needs (batch, {self.user_size}). Set user_size "
-                "in MoeLoraConfig to the width of the recommender's user vectors"
+                f"user vectors have shape {tuple(users.shape)}; this gate needs (batch, {self.user_size}). Set "
+                "user_size in MoeLoraConfig to the width of the recommender's user vectors"
             )
         parameter = next(self.parameters())
         # Autocast would run the gate in half precision; it is tiny, and its softmax decides the mixture.

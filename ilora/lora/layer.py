@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import math
-from typing import Any
+from collections.abc import Callable
+from typing import Any, cast
 
 import torch
 from peft.tuners.tuners_utils import BaseTunerLayer
@@ -34,6 +35,11 @@ class Linear(nn.Module, BaseTunerLayer):  # type: ignore[misc]  # peft is untype
     Raises:
         UnsupportedLayerError: the base layer is no linear layer.
     """
+
+    # PEFT's, which has no types.
+    active_adapters: list[str]
+    get_base_layer: Callable[[], nn.Module]
+    set_adapter: Callable[..., None]
 
     adapter_layer_names = ("lora_A", "lora_B", "lora_gate")
     other_param_names = ("scaling", "num_experts", "lora_dropout")
@@ -87,12 +93,13 @@ class Linear(nn.Module, BaseTunerLayer):  # type: ignore[misc]  # peft is untype
             output: Tensor = self.base_layer(x, *args, **kwargs)
             return output
         gates = self._expert_weights(adapter, x)
-        dropout = self.lora_dropout[adapter]
+        lora_a, lora_b = self._weights(adapter)
+        dropout = cast("nn.Dropout", self.lora_dropout[adapter])
         output = gated_update(
             self._fresh_base_output(x, *args, **kwargs),
             x.reshape(-1, self.in_features),
-            self.lora_A[adapter].weight,
-            self.lora_B[adapter].weight,
+            lora_a,
+            lora_b,
             gates,
             scaling=self.scaling[adapter],
             dropout=dropout.p if dropout.training else 0.0,
@@ -145,6 +152,11 @@ class Linear(nn.Module, BaseTunerLayer):  # type: ignore[misc]  # peft is untype
             return None
         return next((name for name in self.active_adapters if name in self.lora_A), None)
 
+    def _weights(self, adapter: str) -> tuple[Tensor, Tensor]:
+        """`lora_A` (r, in) and `lora_B` (out, r)."""
+        lora_a, lora_b = cast("nn.Linear", self.lora_A[adapter]), cast("nn.Linear", self.lora_B[adapter])
+        return lora_a.weight, lora_b.weight
+
     def _expert_weights(self, adapter: str, x: Tensor) -> Tensor:
         frame = self.gates.current()
         gates = frame.gates
@@ -157,7 +169,7 @@ class Linear(nn.Module, BaseTunerLayer):  # type: ignore[misc]  # peft is untype
         return gates.to(x.device)
 
     def _fresh_base_output(self, x: Tensor, *args: Any, **kwargs: Any) -> Tensor:
-        """The base layer's output as a matrix (M, out) that may be written to; a copy unless it is known to be fresh."""
+        """The base layer's output as a matrix (M, out) that may be written to; a copy unless known to be fresh."""
         if type(self.base_layer) is not nn.Linear or self.base_layer._forward_hooks:
             output: Tensor = self.base_layer(x, *args, **kwargs)
             return output.reshape(-1, self.out_features).clone()
@@ -171,7 +183,7 @@ class Linear(nn.Module, BaseTunerLayer):  # type: ignore[misc]  # peft is untype
     @torch.no_grad()
     def _update(self, adapter: str, gates: Tensor) -> Tensor:
         """Change of the weight for fixed gates (N,): (out, in), float32."""
-        lora_a, lora_b = self.lora_A[adapter].weight, self.lora_B[adapter].weight
+        lora_a, lora_b = self._weights(adapter)
         factors = gates.to(lora_b).repeat_interleave(lora_a.shape[0] // gates.shape[0]) * self.scaling[adapter]
         return (lora_b * factors) @ lora_a
 
@@ -205,8 +217,8 @@ def _linear_shape(base: nn.Module) -> tuple[int, int]:
     sizes = (getattr(base, "in_features", None), getattr(base, "out_features", None))
     if not all(isinstance(size, int) for size in sizes):
         raise UnsupportedLayerError(
-            f"{type(base).__name__} is no linear layer (it lacks in_features and out_features); MoE-LoRA adapts nn.Linear "
-            "and modules with its interface. Name linear layers in target_modules, or use \"all-linear\""
+            f"{type(base).__name__} is no linear layer (it lacks in_features and out_features); MoE-LoRA adapts "
+            'nn.Linear and modules with its interface. Name linear layers in target_modules, or use "all-linear"'
         )
     return sizes[0], sizes[1]  # type: ignore[return-value]
 
@@ -217,8 +229,8 @@ def _check_gates(gates: Tensor, x: Tensor, num_experts: int) -> None:
         raise GateShapeError(f"gates have shape {tuple(gates.shape)}; needed is (batch, {num_experts}), one per expert")
     if gates.shape[0] not in (1, num_samples):
         raise GateShapeError(
-            f"gates for {gates.shape[0]} samples meet an input of shape {tuple(x.shape)}. Give one row per sequence in the "
-            "batch; where generation repeats sequences (num_beams, num_return_sequences), repeat the rows alike: "
+            f"gates for {gates.shape[0]} samples meet an input of shape {tuple(x.shape)}. Give one row per sequence in "
+            "the batch; where generation repeats sequences (num_beams, num_return_sequences), repeat the rows alike: "
             "gates.repeat_interleave(n, dim=0)"
         )
 

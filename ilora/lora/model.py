@@ -4,9 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager
-from typing import Any
+from typing import Any, cast
 
-import torch
 from peft import PeftModel
 from peft.tuners.tuners_utils import BaseTuner, BaseTunerLayer
 from torch import Tensor, nn
@@ -39,7 +38,7 @@ class MoeLoraModel(BaseTuner):  # type: ignore[misc]  # peft is untyped here
     def router(self) -> Gate | None:
         """The active adapter's shared router, if it has one."""
         name = self._active_name()
-        return self.lora_router[name] if name in self.lora_router else None
+        return cast("Gate", self.lora_router[name]) if name in self.lora_router else None
 
     def use_gates(self, gates: Tensor) -> AbstractContextManager[None]:
         """Put given expert weights (B, N), or (1, N) for any batch, in use."""
@@ -90,7 +89,7 @@ class MoeLoraModel(BaseTuner):  # type: ignore[misc]  # peft is untyped here
         target_name: str,
         parent: nn.Module,
         current_key: str,
-        parameter_name: str | None = None,
+        **_: Any,
     ) -> None:
         if isinstance(target, Linear):
             target.update_layer(adapter_name, peft_config)
@@ -100,8 +99,8 @@ class MoeLoraModel(BaseTuner):  # type: ignore[misc]  # peft is untyped here
         shared = {other for p in target.parameters() for other in self._tied.get(id(p), ())} - {current_key}
         if shared:
             raise UnsupportedLayerError(
-                f"{current_key} shares its weight with {', '.join(sorted(shared))}; adapting one of them would change the "
-                "meaning of the other. Leave it out of target_modules, or load the model with tie_word_embeddings=False"
+                f"{current_key} shares its weight with {', '.join(sorted(shared))}; adapting one would change "
+                "what the other means. Leave it out of target_modules, or load the model with tie_word_embeddings=False"
             )
         layer = Linear(target, adapter_name, peft_config, self.gates)
         if adapter_name not in self.active_adapters:
@@ -144,7 +143,7 @@ class MoeLoraModel(BaseTuner):  # type: ignore[misc]  # peft is untyped here
         raise MergeNeedsGatesError
 
     def _load_from_state_dict(self, state_dict: Mapping[str, Tensor], prefix: str, *args: Any) -> None:
-        """Checks names before anything is loaded: PEFT passes strict=False, which would leave gates random in silence."""
+        """Checks names before anything is loaded: PEFT passes strict=False, and would leave gates random in silence."""
         _check_names(set(state_dict), self._adapter_keys(prefix), {prefix + key for key in self.state_dict()}, prefix)
         super()._load_from_state_dict(state_dict, prefix, *args)
 
@@ -206,7 +205,8 @@ def merge_with_gates(model: nn.Module, gates: Tensor, *, safe_merge: bool = Fals
 def _tuner(model: nn.Module) -> MoeLoraModel:
     tuner = model.base_model if isinstance(model, PeftModel) else model
     if not isinstance(tuner, MoeLoraModel):
-        raise TypeError(f"{type(model).__name__} has no MoE-LoRA adapter; make one with get_peft_model(model, MoeLoraConfig())")
+        name = type(model).__name__
+        raise TypeError(f"{name} has no MoE-LoRA adapter; make one with get_peft_model(model, MoeLoraConfig(...))")
     return tuner
 
 

@@ -2,7 +2,7 @@
 
 PEFT finds a method by a member of the enumeration `PeftType`, which is closed to other packages, and offers no other
 way to add one. The member is therefore added here; that this works, and that everything PEFT does with a type works
-with it, is what tests/unit/test_moe_lora_peft.py checks.
+with it, is what tests/unit/lora/test_moe_lora_peft.py checks.
 """
 
 from __future__ import annotations
