@@ -10,10 +10,10 @@ from typing import Any
 import torch
 
 from ilora.checkpoint import Identity
-from ilora.config import Config
+from ilora.config import Config, ConfigError
 from ilora.data.records import SequenceData
 from ilora.device import Placement
-from ilora.llm import LoadedLlm, load_llm, target_modules
+from ilora.llm import LoadedLlm, load_llm, resolve_target_modules
 from ilora.lora import MoeLoraConfig
 from ilora.model import ILoRATeacher
 from ilora.ranks import Rank
@@ -69,13 +69,13 @@ def obtain_recommender(
 
 
 def build_teacher(config: Config, recommender: Recommender, llm: LoadedLlm, placement: Placement) -> ILoRATeacher:
-    """Assemble the teacher and place it: the one `.to` of its life.
+    """Assemble the teacher and place it.
 
     Args:
         config: the run's.
         recommender: trained.
-        llm: loaded in `placement.dtype`; adapters are injected into it.
-        placement: where it goes.
+        llm: already in its place and type; adapters are injected into it.
+        placement: where everything else goes.
     """
     torch.manual_seed(config.train.seed)
     lora = MoeLoraConfig(
@@ -83,7 +83,7 @@ def build_teacher(config: Config, recommender: Recommender, llm: LoadedLlm, plac
         lora_alpha=config.lora.alpha,
         num_experts=config.lora.num_experts,
         lora_dropout=config.lora.dropout,
-        target_modules=target_modules(llm.model, config.lora.target_modules),
+        target_modules=list(resolve_target_modules(llm.model, config.lora.target_modules)),
         gate=config.lora.gate,
         gate_norm=config.lora.gate_norm,
         gate_hidden_size=config.lora.gate_hidden_size,
@@ -103,15 +103,24 @@ def build_teacher(config: Config, recommender: Recommender, llm: LoadedLlm, plac
 
 
 def obtain_llm(config: Config, data: SequenceData, placement: Placement) -> LoadedLlm:
-    """Load the language model of the configuration, on the CPU, in the placement's type."""
-    return load_llm(config.llm, dtype=placement.dtype, titles=data.catalogue.titles, cache_dir=config.data.cache_dir)
+    """Load the configured language model where it will stay, in the placement's type."""
+    return load_llm(
+        config.llm,
+        dtype=placement.dtype,
+        device=placement.device,
+        cache_dir=config.data.cache_dir,
+        texts=data.catalogue.titles,
+    )
 
 
 def _train(config: Config, data: SequenceData, placement: Placement, log: RunLog) -> Recommender:
     def report(result: EpochResult) -> None:
         log.event("rec_epoch", **dataclasses.asdict(result))
 
-    return train_recommender(data, config.rec, device=placement.device, on_epoch=report)
+    def note(text: str) -> None:
+        log.event("warning", text=text)
+
+    return train_recommender(data, config.rec, device=placement.device, on_epoch=report, on_note=note)
 
 
 def _wait_for(path: Path) -> None:
@@ -123,8 +132,6 @@ def _wait_for(path: Path) -> None:
 
 
 def _check_catalogue(recommender: Recommender, data: SequenceData, name: str) -> None:
-    from ilora.config import ConfigError
-
     if recommender.num_items != data.catalogue.num_items:
         raise ConfigError(
             "rec.checkpoint",

@@ -8,21 +8,19 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
-from typing import TypeVar
 
 import numpy as np
 import torch
-import torch.distributed as dist
 
 from ilora.data.batch import Batch
 from ilora.data.records import Catalogue
+from ilora.distributed import sum_over_ranks
 from ilora.metrics import target_ranks, wilson_interval
 from ilora.model import ILoRATeacher
 from ilora.scoring import answer_log_likelihoods, generate_answers
 from ilora.tokenizer import TextTokenizer
 
 Progress = Callable[[str, int], None]
-Number = TypeVar("Number", int, float)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -87,7 +85,7 @@ def evaluate_generation(
     tokenizer: TextTokenizer,
     catalogue: Catalogue,
     *,
-    num_candidates: int,
+    chance: float | None,
     max_new_tokens: int,
     reference: bool,
     progress: Progress,
@@ -99,7 +97,7 @@ def evaluate_generation(
         batches: prompts without answers, left-padded.
         tokenizer: decodes.
         catalogue: titles.
-        num_candidates: titles each prompt offers.
+        chance: hit rate of guessing.
         max_new_tokens: longest answer.
         reference: count and stop as the release does (no stop at the newline, substring matches only).
         progress: told the metric and the samples done.
@@ -128,11 +126,11 @@ def evaluate_generation(
                 )
             )
         progress("generation", len(predictions))
-    num, valid_count, correct_count = _sum_over_ranks(
+    num, valid_count, correct_count = _sums(
         len(predictions), sum(p.valid for p in predictions), sum(p.correct for p in predictions)
     )
     results = [
-        _rate("hr1_generation", correct_count, num, chance=1 / num_candidates, note="correct / all samples"),
+        _rate("hr1_generation", correct_count, num, chance=chance, note="correct / all samples"),
         _rate("valid_ratio", valid_count, num, note="answers that name exactly one candidate / all samples"),
     ]
     if valid_count:
@@ -147,7 +145,7 @@ def evaluate_scoring(
     answers: Callable[[int], list[int]],
     catalogue: Catalogue,
     *,
-    num_candidates: int,
+    chance: float | None,
     progress: Progress,
 ) -> tuple[list[MetricResult], list[Prediction]]:
     """HR@1 by likelihood: the candidate whose title (and end of line) the teacher finds most likely.
@@ -157,7 +155,7 @@ def evaluate_scoring(
         batches: prompts without answers.
         answers: item id -> token ids of its answer.
         catalogue: titles.
-        num_candidates: titles each prompt offers.
+        chance: hit rate of guessing.
         progress: told the metric and the samples done.
     """
     teacher.eval()
@@ -177,9 +175,9 @@ def evaluate_scoring(
                 )
             )
         progress("scoring", len(predictions))
-    num, correct = _sum_over_ranks(len(predictions), sum(p.correct for p in predictions))
+    num, correct = _sums(len(predictions), sum(p.correct for p in predictions))
     note = "the most likely of the candidate titles is the target / all samples"
-    return [_rate("hr1_scoring", correct, num, chance=1 / num_candidates, note=note)], predictions
+    return [_rate("hr1_scoring", correct, num, chance=chance, note=note)], predictions
 
 
 @torch.inference_mode()
@@ -203,8 +201,8 @@ def evaluate_items(
     results = []
     num_items = teacher.recommender.num_items
     for k in cutoffs:
-        num, hits = _sum_over_ranks(len(placed), int((placed < k).sum()))
-        (ndcg,) = _sum_over_ranks(float(gains[placed < k].sum()))
+        num, hits = _sums(len(placed), int((placed < k).sum()))
+        (ndcg,) = sum_over_ranks(float(gains[placed < k].sum()))
         note = "rank over the catalogue without the history"
         results.append(_rate(f"hr@{k}", hits, num, chance=k / num_items, note=note))
         results.append(MetricResult(name=f"ndcg@{k}", value=ndcg / num, num_samples=num, note=note))
@@ -227,10 +225,5 @@ def _rate(name: str, correct: int, num: int, *, chance: float | None = None, not
     return MetricResult(name=name, value=correct / num, num_samples=num, num_correct=correct, chance=chance, note=note)
 
 
-def _sum_over_ranks(*values: Number) -> list[Number]:
-    """Add every rank's numbers; on one rank, the numbers themselves."""
-    if not (dist.is_available() and dist.is_initialized()):
-        return list(values)
-    gathered: list[list[Number]] = [[] for _ in range(dist.get_world_size())]
-    dist.all_gather_object(gathered, list(values))
-    return [sum(column) for column in zip(*gathered, strict=True)]
+def _sums(*counts: int) -> tuple[int, ...]:
+    return tuple(int(total) for total in sum_over_ranks(*counts))

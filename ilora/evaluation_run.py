@@ -25,8 +25,8 @@ _PROGRESS_EVERY_S = 2.0
 def evaluate_recommender(recommender: Recommender, data: SequenceData, config: Config) -> list[MetricResult]:
     """The recommender alone on the evaluated split: HR@1 among candidates, HR@k and NDCG@k over the catalogue."""
     split = data.val if config.eval.split == "val" else data.test
-    sampler = CandidateSampler(
-        split, data.catalogue.num_items, config.data.num_candidates, seed=config.eval.seed, compat=config.compat
+    sampler = CandidateSampler.from_config(
+        config.data, split, data.catalogue.num_items, compat=config.compat, seed=config.eval.seed
     )
     chances = {"candidates_hr@1": 1 / config.data.num_candidates}
     return [
@@ -56,11 +56,14 @@ def evaluate_teacher(
     progress = _Progress(log, -(-len(feed.evaluation_rows) // feed.rank.world_size))
     if config.model.head == "items":
         return evaluate_items(teacher, feed.evaluation(), top_k=config.eval.top_k, progress=progress), []
-    metrics, predictions = [_baseline(teacher, feed, config)], []
-    catalogue, num_candidates = feed.data.catalogue, config.data.num_candidates
+    # The release's LastFM offers no target (Q17): then nothing can be right, and nothing is compared.
+    omits_target = feed.evaluation_sampler().omits_target
+    metrics = [] if omits_target else [_baseline(teacher, feed, config)]
+    predictions: list[Prediction] = []
+    catalogue, chance = feed.data.catalogue, 0.0 if omits_target else 1 / config.data.num_candidates
     if config.eval.scoring:
         found, made = evaluate_scoring(
-            teacher, feed.evaluation(), feed.answer_ids, catalogue, num_candidates=num_candidates, progress=progress
+            teacher, feed.evaluation(), feed.answer_ids, catalogue, chance=chance, progress=progress
         )
         metrics, predictions = metrics + found, predictions + made
     if config.eval.generation:
@@ -69,7 +72,7 @@ def evaluate_teacher(
             feed.evaluation(),
             feed.tokenizer,
             catalogue,
-            num_candidates=num_candidates,
+            chance=chance,
             max_new_tokens=config.eval.max_new_tokens,
             reference=config.compat == "reference",
             progress=progress,

@@ -1,7 +1,7 @@
 """The teacher's outputs for distillation: top-k items, scores and the hidden state, in shards, resumable.
 
 Shard i holds rows [i * shard_rows, (i + 1) * shard_rows) of a split whatever the number of ranks; rank r writes shards
-r, r + world_size, ... A shard that stands complete is not computed again, so an interrupted export goes on where it was.
+r, r + world_size, ... A shard that stands complete is not computed again: an interrupted export goes on where it was.
 Memory is that of one shard.
 """
 

@@ -104,8 +104,8 @@ class Feed:
         return make_loader(dataset, plan, collator, num_workers=workers)
 
     def _sampler(self, split: Sequences, seed: int) -> CandidateSampler:
-        return CandidateSampler(
-            split, self._num_items, self.config.data.num_candidates, seed=seed, compat=self.config.compat
+        return CandidateSampler.from_config(
+            self.config.data, split, self._num_items, compat=self.config.compat, seed=seed
         )
 
     def _collator(self, mode: str) -> PromptCollator:

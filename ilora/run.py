@@ -8,14 +8,13 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
 
-import torch.distributed as dist
-
 from ilora.assemble import build_teacher, checkpoint_identity, obtain_llm, obtain_recommender
 from ilora.checkpoint import TeacherCheckpointError, list_checkpoints, load_checkpoint, save_checkpoint
 from ilora.config import Config, check_catalogue
 from ilora.data import load_data
 from ilora.data.records import SequenceData
 from ilora.device import Placement
+from ilora.distributed import gather_lists
 from ilora.evaluate import MetricResult, Prediction
 from ilora.evaluation_run import evaluate_recommender, evaluate_teacher, export_teacher
 from ilora.feed import Feed
@@ -152,10 +151,7 @@ def _log_metrics(log: RunLog, config: Config, metrics: Iterable[MetricResult]) -
 
 def _write_predictions(session: Session, predictions: list[Prediction]) -> None:
     """Every rank's predictions, in one file, so that a metric can be looked into."""
-    if dist.is_available() and dist.is_initialized():
-        parts: list[list[Prediction]] = [[] for _ in range(dist.get_world_size())]
-        dist.all_gather_object(parts, predictions)
-        predictions = [prediction for part in parts for prediction in part]
+    predictions = gather_lists(predictions)
     if not session.rank.is_first or not predictions:
         return
     ordered = sorted(predictions, key=lambda prediction: (prediction.metric, prediction.row))

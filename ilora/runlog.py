@@ -42,7 +42,7 @@ class RunLog:
             _drop_torn_line(path)
             self._file = path.open("a", encoding="utf-8")
 
-    def event(self, name: str, **values: object) -> None:
+    def event(self, name: str, /, **values: object) -> None:
         """Write one event with the time in seconds since the epoch. Not-a-number becomes null: JSON has none."""
         if self._file is None:
             return
@@ -80,7 +80,7 @@ class RunLog:
             "peak_reserved_bytes": torch.cuda.max_memory_reserved(self.device),
         }
 
-    def error(self, error: BaseException) -> None:
+    def failure(self, error: BaseException) -> None:
         """Write what ended the run, with the phase it happened in."""
         text = "".join(traceback.format_exception(error))
         self.event(

@@ -45,13 +45,13 @@ def start(*, config_file: Path, run_dir: Path, device: str, resume: bool, begin:
     try:
         return {"rank": rank.index} | _run(config, run_dir, device, resume, log, rank)
     except KeyboardInterrupt as error:
-        log.error(error)
+        log.failure(error)
         return {"rank": rank.index, "status": "interrupted", "checkpoint": None}
     except USER_ERRORS as error:
-        log.error(error)
+        log.failure(error)
         return {"rank": rank.index, "status": "usage", "message": str(error)}
     except Exception as error:  # noqa: BLE001 - the outermost wrapper: the run log must say what ended the run
-        log.error(error)
+        log.failure(error)
         return {"rank": rank.index, "status": "failed", "message": str(error)}
     finally:
         log.close()

@@ -1,7 +1,7 @@
 """The trainer as a process: `python -P -m ilora.train --config FILE --run-dir DIR`.
 
-It writes a run log, checkpoints and artefacts into the run folder and prints nothing. Whoever started it may hand it the
-number of an open file descriptor in ILORA_DIAG_RESULT_FD and gets one JSON document there at the end.
+It writes a run log, checkpoints and artefacts into the run folder and prints nothing. Whoever started it may hand it
+the number of an open file descriptor in ILORA_DIAG_RESULT_FD and gets one JSON document there at the end.
 
 Exit codes: 0 done, 2 a mistake in configuration, data or files (named in the run log's error event), 130 interrupted
 with a checkpoint, 1 anything else.

@@ -10,15 +10,15 @@ import signal
 import time
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from types import FrameType
 
 import torch
-import torch.distributed as dist
 from torch import Tensor, nn
 
 from ilora.config import TrainConfig
 from ilora.data.batch import Batch
+from ilora.distributed import sum_over_ranks
 from ilora.model import ILoRATeacher
 from ilora.runlog import RunLog
 
@@ -46,13 +46,9 @@ class StopFlag:
             raise KeyboardInterrupt
         self.requested = True
 
-    def agreed(self, device: torch.device) -> bool:
+    def agreed(self) -> bool:
         """Whether any rank was asked to stop. All ranks must call this together: they stop at the same step."""
-        if not (dist.is_available() and dist.is_initialized()):
-            return self.requested
-        flag = torch.tensor([int(self.requested)], device=device)
-        dist.all_reduce(flag, op=dist.ReduceOp.MAX)
-        return bool(flag.item())
+        return sum_over_ranks(int(self.requested))[0] > 0
 
 
 @dataclass(kw_only=True)
@@ -84,11 +80,6 @@ class TrainJob:
     save: Callable[[int], None]
     stop: StopFlag
     rank: int = 0
-    world_size: int = 1
-    num_micro_batches: int = field(init=False)
-
-    def __post_init__(self) -> None:
-        self.num_micro_batches = (self.config.max_steps - self.start_step) * self.config.gradient_accumulation_steps
 
     def seed_micro_batch(self, index: int) -> None:
         """Seed dropout for micro-batch `index` of the whole run.
@@ -101,7 +92,7 @@ class TrainJob:
         """Log and save after optimizer step number `step` (counted from 1). Returns whether to stop here."""
         config = self.config
         meter.finish(step, last=step == config.max_steps)
-        stop = self.stop.agreed(self.device)
+        stop = self.stop.agreed()
         due = config.checkpoint_every and step % config.checkpoint_every == 0
         if due or stop or step == config.max_steps:
             self.save(step)
@@ -142,7 +133,12 @@ class StepMeter:
         self._num_steps += 1
         if step % self._job.config.log_every and not last:
             return
-        loss = float(torch.stack(self._losses).mean())
+        loss_sum = float(torch.stack(self._losses).sum())
+        # Every rank has the same number of micro-batches and samples, so the mean over ranks is the whole batch's loss.
+        loss, num_batches, num_tokens, num_samples = sum_over_ranks(
+            loss_sum, self._num_batches, self._num_tokens, self._num_samples
+        )
+        loss /= num_batches
         seconds = (time.perf_counter() - self._begin) / self._num_steps
         log = self._job.log
         log.event(
@@ -151,10 +147,10 @@ class StepMeter:
             loss=loss,
             lr=max(group["lr"] for group in self._job.optimizer.param_groups),
             grad_norm=None if self.grad_norm is None else float(self.grad_norm),
-            num_tokens=self._num_tokens,
-            num_samples=self._num_samples,
+            num_tokens=int(num_tokens),
+            num_samples=int(num_samples),
             seconds=seconds,
-            tokens_per_s=self._num_tokens / self._num_steps / seconds,
+            tokens_per_s=num_tokens / self._num_steps / seconds,
             hybrid=self._num_hybrid / self._num_batches,
             rss_bytes=log.rss_bytes(),
             device=log.device_memory(),
@@ -162,7 +158,8 @@ class StepMeter:
         self._reset()
         if not math.isfinite(loss):
             raise FloatingPointError(
-                f"the loss is {loss} at step {step}: try a lower train.lr, train.max_grad_norm=1 or train.precision=fp32"
+                f"the loss is {loss} at step {step}: try a lower train.lr, train.max_grad_norm=1 or "
+                "train.precision=fp32"
             )
 
 
@@ -188,8 +185,8 @@ class Validation:
         self._num_samples += len(batch)
 
     def finish(self) -> None:
-        """Write the mean loss over this rank's validation samples."""
-        if self._num_samples:
-            mean = self._loss_sum / self._num_samples
-            self._job.log.event("val_loss", step=self._step, loss=mean, num_samples=self._num_samples)
+        """Write the mean loss over all ranks' validation samples."""
+        loss_sum, num_samples = sum_over_ranks(self._loss_sum, self._num_samples)
+        if num_samples:
+            self._job.log.event("val_loss", step=self._step, loss=loss_sum / num_samples, num_samples=int(num_samples))
         self._meter.exclude(time.perf_counter() - self._begin)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import os
 import warnings
 from collections.abc import Iterable
@@ -19,7 +20,7 @@ from ilora.loops.job import StepMeter, TrainJob, Validation, clip_gradients
 from ilora.schedule import rate_at, set_rate
 
 
-class TeacherModule(L.LightningModule):
+class TeacherModule(L.LightningModule):  # type: ignore[misc]  # lightning is untyped here
     """The job as Lightning wants it; holds no logic of its own beyond the order of calls."""
 
     def __init__(self, job: TrainJob) -> None:
@@ -67,7 +68,7 @@ class TeacherModule(L.LightningModule):
         return batch.to(device)
 
 
-class _AfterStep(Callback):
+class _AfterStep(Callback):  # type: ignore[misc]  # lightning is untyped here
     """Runs the job's bookkeeping after each optimizer step and stops the trainer when asked."""
 
     def on_train_batch_end(
@@ -82,7 +83,7 @@ class _AfterStep(Callback):
 
 
 def run(job: TrainJob) -> int:
-    """Train until `max_steps` or until asked to stop. Returns the number of optimizer steps done, from the very first."""
+    """Train until `max_steps` or until asked to stop. Returns the optimizer steps done since the very first."""
     config = job.config
     if job.start_step >= config.max_steps:
         return job.start_step
@@ -91,6 +92,7 @@ def run(job: TrainJob) -> int:
     with warnings.catch_warnings():
         # Lightning advises workers and logging set-ups that this run decided on its own.
         warnings.filterwarnings("ignore", category=UserWarning, module="lightning")
+        logging.getLogger("lightning.pytorch").setLevel(logging.WARNING)
         trainer.fit(module, train_dataloaders=_Once(job.train_batches()), val_dataloaders=_val(job))
     return job.start_step + int(trainer.global_step)
 

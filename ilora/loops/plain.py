@@ -9,7 +9,7 @@ from ilora.schedule import rate_at, set_rate
 
 
 def run(job: TrainJob) -> int:
-    """Train until `max_steps` or until asked to stop. Returns the number of optimizer steps done, from the very first."""
+    """Train until `max_steps` or until asked to stop. Returns the optimizer steps done since the very first."""
     config, teacher, optimizer = job.config, job.teacher, job.optimizer
     accumulation = config.gradient_accumulation_steps
     scaler = torch.amp.GradScaler(job.device.type, enabled=config.precision == "fp16")
