@@ -9,6 +9,7 @@ from __future__ import annotations
 from typing import ClassVar
 
 import torch
+import torch.nn.functional as F
 from torch import Tensor, nn
 
 from ilora.rec.base import Recommender, last_rows
@@ -28,20 +29,27 @@ class MultiHeadAttention(nn.Module):
         self.dropout = nn.Dropout(dropout)
 
     def forward(self, query: Tensor, places: Tensor, lengths: Tensor) -> Tensor:
-        """What the last place gathers, (B, D), from `places` (B, L, D); `query` (B, D) is added as the residual."""
-        Q, K, V = self.linear_q(query), self.linear_k(places), self.linear_v(places)
-        scores = torch.einsum("bd,bld->bl", Q, K) / K.shape[-1] ** 0.5
+        """What the last place gathers, (B, D), from `places` (B, L, D); `query` (B, D) is added as the residual.
+
+        One query per row lets both projections of the L places move past the sums over them, to where there is one
+        vector per row: Q.(Wk x + bk) = (Q Wk).x + Q.bk, and sum p (Wv x + bv) = Wv (sum p x) + (sum p) bv.
+        """
+        Q = self.linear_q(query)
+        scores = torch.einsum("bd,bld->bl", Q @ self.linear_k.weight, places) + (Q @ self.linear_k.bias)[:, None]
+        scores = scores / Q.shape[-1] ** 0.5
         later = torch.arange(places.shape[1], device=places.device) >= lengths[:, None]
         empty = places.sum(-1) == 0  # an unused place, zeroed before; the release recognises it by its sum
         masked = max(MASKED, torch.finfo(scores.dtype).min)
         weights = scores.masked_fill(later | empty, masked).softmax(-1)
         weights = weights * (query.sum(-1, keepdim=True) != 0)
-        gathered = torch.einsum("bl,bld->bd", self.dropout(weights), V)
-        return gathered + query
+        weights = self.dropout(weights)
+        gathered = torch.einsum("bl,bld->bd", weights, places)
+        values: Tensor = gathered @ self.linear_v.weight.T + weights.sum(-1, keepdim=True) * self.linear_v.bias
+        return values + query
 
 
 class PositionwiseFeedForward(nn.Module):
-    """Two layers with a residual and a normalisation of their own. Convolutions of width 1, as in the release."""
+    """Two layers with a residual and a normalisation of their own. Stored as convolutions of width 1, as in the release."""
 
     def __init__(self, hidden_size: int, dropout: float) -> None:
         super().__init__()
@@ -52,7 +60,8 @@ class PositionwiseFeedForward(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         """(B, D) -> (B, D)."""
-        inner = self.w_2(self.w_1(x.unsqueeze(-1)).relu()).squeeze(-1)
+        inner = F.linear(x, self.w_1.weight.squeeze(-1), self.w_1.bias).relu()
+        inner = F.linear(inner, self.w_2.weight.squeeze(-1), self.w_2.bias)
         normed: Tensor = self.layer_norm(self.dropout(inner) + x)
         return normed
 
