@@ -57,10 +57,14 @@ class Ordered(dict[Any, Any]):
 class Storages(dict[str, bytes]):
     """Contents of the archive's data/N members, filled while a module is described."""
 
-    def keep(self, tensor: Tensor) -> str:
+    def tensor(self, tensor: Tensor, location: str = "cuda:0") -> Call:
+        """A tensor over a new storage of its own, saved from `location`."""
         key = str(len(self))
         self[key] = tensor.detach().contiguous().flatten().view(torch.uint8).numpy().tobytes()
-        return key
+        kinds = {torch.float32: "FloatStorage", torch.int64: "LongStorage"}
+        storage = Persistent(("storage", Global("torch", kinds[tensor.dtype]), key, location, tensor.numel()))
+        args = (storage, 0, tuple(tensor.shape), tensor.contiguous().stride(), False, Ordered())
+        return Call(Global("torch._utils", "_rebuild_tensor_v2"), args)
 
 
 def assemble_pickle(value: object) -> bytes:
@@ -106,16 +110,6 @@ def numpy_int64(value: int) -> Call:
     return Call(Global("numpy.core.multiarray", "scalar"), (dtype, raw))
 
 
-def stored(tensor: Tensor, storages: Storages, location: str = "cuda:0") -> Call:
-    """A tensor over a storage of its own, saved from `location`."""
-    kinds = {torch.float32: "FloatStorage", torch.float64: "DoubleStorage", torch.bfloat16: "BFloat16Storage"}
-    kind = kinds.get(tensor.dtype, "LongStorage")
-    storage = Persistent(("storage", Global("torch", kind), storages.keep(tensor), location, tensor.numel()))
-    stride = tensor.detach().contiguous().stride()
-    args = (storage, 0, tuple(tensor.shape), tuple(stride), False, Ordered())
-    return Call(Global("torch._utils", "_rebuild_tensor_v2"), args)
-
-
 def described(module: nn.Module, storages: Storages, own_module: str = "__main__") -> New:
     """A module as torch.save pickles it: the class by name, everything else in its `__dict__`."""
     kind = type(module)
@@ -136,7 +130,7 @@ def described(module: nn.Module, storages: Storages, own_module: str = "__main__
         state["num_embeddings"] = numpy_int64(module.num_embeddings)
     state["_parameters"] = Ordered(
         {
-            key: Call(Global("torch._utils", "_rebuild_parameter"), (stored(value, storages), True, Ordered()))
+            key: Call(Global("torch._utils", "_rebuild_parameter"), (storages.tensor(value), True, Ordered()))
             for key, value in module.named_parameters(recurse=False)
         }
     )
@@ -147,9 +141,29 @@ def described(module: nn.Module, storages: Storages, own_module: str = "__main__
 
 @dataclass
 class ReleaseFiles:
-    """Writes files into a folder and gives their paths."""
+    """Writes files into a folder and gives their paths; also the door to what a pickle is assembled from."""
 
     folder: Path
+
+    def named(self, module: str, name: str) -> Global:
+        """A global."""
+        return Global(module, name)
+
+    def call(self, module: str, name: str, *args: object) -> Call:
+        """A call of a global."""
+        return Call(Global(module, name), args)
+
+    def rebuilt(self, tensor: Call, offset: object, size: object, stride: object, state: object = None) -> Call:
+        """Another view over the same storage."""
+        return Call(tensor.function, (tensor.args[0], offset, size, stride, False, Ordered()), state)
+
+    def reference(self, pid: object) -> Persistent:
+        """A persistent id."""
+        return Persistent(pid)
+
+    def assemble(self, value: object) -> bytes:
+        """The pickle itself."""
+        return assemble_pickle(value)
 
     def write(self, content: object, storages: Mapping[str, bytes], *, compression: int = zipfile.ZIP_STORED) -> Path:
         """A torch zip file: `content` as opcodes (or ready bytes), storages beside it."""
