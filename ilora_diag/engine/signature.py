@@ -61,20 +61,30 @@ _RULES = (
     _rule(ErrorFamily.CUDA_LIBRARY, r"(?P<code>CU(?:BLAS|DNN|SOLVER|SPARSE|FFT|RAND)_STATUS_(?!SUCCESS)\w+)"),
     _rule(ErrorFamily.CUDA_DRIVER, r"CUDA driver error: (?P<code>[^\n]+)"),
     _rule(ErrorFamily.CUDA_RUNTIME, r"CUDA error: (?P<code>[^\n]+)|(?P<name>\bcudaError(?!_t)[A-Z]\w+)"),
-    _rule(ErrorFamily.CUDA_RUNTIME, r"No CUDA GPUs are available|Found no NVIDIA driver", "no device"),
-    _rule(ErrorFamily.NCCL, r"NCCL error in: |(?P<code>\bnccl(?:\w*Error)\b)", "NCCL error"),
+    _rule(
+        ErrorFamily.CUDA_RUNTIME,
+        r"(?P<code>No CUDA GPUs are available|Found no NVIDIA driver|NVIDIA driver on your system is too old"
+        r"|CUDA unknown error|Unexpected error from cudaGetDeviceCount|Cannot re-initialize CUDA in forked subprocess)",
+    ),
+    _rule(ErrorFamily.NCCL, r"NCCL (?:error in:|WARN) |(?P<code>\bnccl\w*Error\b)", "NCCL error"),
 )
 
-_FAMILY_OF_TYPE = {
-    "ConfigError": ErrorFamily.CONFIG,
-    "LlmError": ErrorFamily.CONFIG,
-    "CheckpointError": ErrorFamily.DATA,
-    "TeacherCheckpointError": ErrorFamily.DATA,
-    "DataError": ErrorFamily.DATA,
-    "KeyboardInterrupt": ErrorFamily.KEYBOARD,
-    "MemoryError": ErrorFamily.OOM_HOST,
-    "_ArrayMemoryError": ErrorFamily.OOM_HOST,  # numpy's
-}
+# Exception classes by the start of their dotted name. The bare names are those of messages without a traceback.
+_FAMILY_OF_TYPE = (
+    ("ilora.config.", ErrorFamily.CONFIG),
+    ("ilora.llm.", ErrorFamily.CONFIG),
+    ("omegaconf.", ErrorFamily.CONFIG),
+    ("ConfigError", ErrorFamily.CONFIG),
+    ("LlmError", ErrorFamily.CONFIG),
+    ("ilora.data.", ErrorFamily.DATA),
+    ("ilora.checkpoint.", ErrorFamily.DATA),
+    ("ilora.rec.checkpoint.", ErrorFamily.DATA),
+    ("ilora.safe_pickle.", ErrorFamily.DATA),
+    ("DataError", ErrorFamily.DATA),
+    ("KeyboardInterrupt", ErrorFamily.KEYBOARD),
+    ("MemoryError", ErrorFamily.OOM_HOST),
+    ("numpy._core._exceptions._ArrayMemoryError", ErrorFamily.OOM_HOST),
+)
 
 _PLACEHOLDERS = (
     (re.compile(r"\b\d+(?:\.\d+)? ?(?:bytes|[KMGT]i?B)\b"), "<size>"),
@@ -124,18 +134,23 @@ def _read(text: str, shown: tuple[ShownException, ...]) -> tuple[ErrorFamily, st
     if not shown:
         return _bare(text)
     last = shown[-1]
-    family = _FAMILY_OF_TYPE.get(last.type, ErrorFamily.PYTHON)
-    return family, f"{last.type}: {normalise(last.message)}".removesuffix(": "), last
+    code = f"{last.type.rpartition('.')[2]}: {normalise(last.message)}".removesuffix(": ")
+    return _family_of(last.type), code, last
 
 
 def _bare(text: str) -> tuple[ErrorFamily, str, None]:
     """A text without traceback that names no layer: perhaps one line `SomeError: message`."""
-    lines = [line for line in text.splitlines() if line.strip()]
+    lines = [line.strip() for line in text.splitlines() if line.strip()]
     for line in reversed(lines):
-        match = re.match(r"(?:[\w.]*\.)?(?P<type>\w*(?:Error|Exception|Interrupt|Exit))(?::|$)", line.strip())
+        match = re.match(r"(?P<type>[\w.]*(?:Error|Exception|Interrupt|Exit))(?::|$)", line)
         if match:
-            return _FAMILY_OF_TYPE.get(match["type"], ErrorFamily.PYTHON), normalise(line), None
+            return _family_of(match["type"]), normalise(line), None
     return ErrorFamily.UNKNOWN, normalise(lines[-1]) if lines else "", None
+
+
+def _family_of(kind: str) -> ErrorFamily:
+    found = (family for start, family in _FAMILY_OF_TYPE if kind.startswith(start))
+    return next(found, ErrorFamily.PYTHON)
 
 
 def _first_match(text: str) -> tuple[ErrorFamily, str] | None:

@@ -20,7 +20,7 @@ class ShownException:
     """One exception of a text.
 
     Attributes:
-        type: class name without its modules; empty where the text shows no traceback.
+        type: class name with its modules, as Python prints it; empty where the block names none.
         message: what follows it, to the end of the block.
         frames: (file, function), the deepest last.
     """
@@ -58,5 +58,5 @@ def _exception(block: str) -> ShownException:
         raised = _RAISED.fullmatch(line)  # frames and their source lines are indented, the exception is not
         if raised:
             message = "\n".join([raised["message"] or "", *lines[number + 1 :]]).strip()
-            return ShownException(type=raised["type"].rpartition(".")[2], message=message, frames=frames)
+            return ShownException(type=raised["type"], message=message, frames=frames)
     return ShownException(type="", message=block.strip(), frames=frames)

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from statistics import median
-
 from ilora_diag.engine.outcome import ChildOutcome, ChildStatus
 from ilora_diag.engine.signature import signature_of
 from ilora_diag.schema.known import Known, Unavailable
@@ -68,13 +66,13 @@ def train_metrics(run: TrainRun, peak_rss_bytes: Known[int]) -> tuple[Metric, ..
 def _judge(outcome: ChildOutcome, run: TrainRun) -> tuple[Status, FailureSignature | None]:
     if outcome.status is ChildStatus.NOT_STARTED:
         return Status.SKIPPED, None
+    if outcome.exit_code == 0 and run.outcome.state is TrainState.FINISHED:
+        return Status.OK, None
     if outcome.status is ChildStatus.STOPPED or run.outcome.state is TrainState.INTERRUPTED:
         return Status.INTERRUPTED, None
     if outcome.status in (ChildStatus.TIMED_OUT, ChildStatus.UNKILLABLE):
         return Status.TIMED_OUT, None
-    if outcome.status is ChildStatus.OK and run.outcome.state is TrainState.FINISHED:
-        return Status.OK, None
-    if outcome.status is ChildStatus.OK:  # it says that all went well, and its log does not
+    if outcome.exit_code == 0:  # it says that all went well, and its log does not
         return Status.GARBLED, None
     signature = signature_of(_error_text(outcome, run), stage=run.outcome.last_phase, signal=outcome.signal)
     if outcome.exit_code == EXIT_USAGE:
@@ -105,8 +103,9 @@ def _reason(status: Status, outcome: ChildOutcome, run: TrainRun) -> str:
 
 
 def _median(values: list[Known[float]], nothing: Unavailable) -> Known[float]:
-    known = [value for value in values if not isinstance(value, Unavailable)]
-    return median(known) if known else nothing
+    known = sorted(value for value in values if not isinstance(value, Unavailable))
+    middle = len(known) // 2  # by hand: the statistics module costs start-up time
+    return (known[middle] + known[-1 - middle]) / 2 if known else nothing
 
 
 def _peak_rss(run: TrainRun, measured: Known[int]) -> Known[int]:

@@ -158,10 +158,10 @@ class Codec:
             if form in arms:
                 raise TypeError(f"two arms of {kinds} are written as {form}")
             arms[form] = self._decoder(kind)
+        allowed = " or ".join(arms)
         if "number" in arms:
             arms.setdefault("integer", arms["number"])
             arms.setdefault("special number", arms["number"])
-        allowed = " or ".join(sorted(arms))
 
         def decode(value: Any, major: int) -> Any:
             arm = arms.get(_form(value))

@@ -1,0 +1,81 @@
+"""Whether a written report still holds what it says: its files, its rendering, and its numbers against the evidence."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import fields, is_dataclass
+from pathlib import Path
+
+from ilora_diag.schema import Report, SchemaError, from_json
+from reports.blocks import Bullets, Code, Document, Figure, Span, Table, Text, spans
+from reports.markdown import MarkdownRenderer
+from reports.messages import LANGUAGES
+from reports.view import train_document
+from reports.write import JSON_NAME, MARKDOWN_NAME
+
+
+def check_report(folder: Path, evidence: Report) -> tuple[str, ...]:
+    """What is wrong with the report in a run folder; nothing if all of it holds.
+
+    Args:
+        folder: the run folder.
+        evidence: the report built anew from log, journal and configuration.
+    """
+    try:
+        report = from_json(Report, (folder / JSON_NAME).read_bytes())
+        markdown = (folder / MARKDOWN_NAME).read_text(encoding="utf-8")
+    except (OSError, SchemaError, UnicodeDecodeError) as error:
+        return (f"cannot read the report: {error}",)
+    if report.train is None:
+        return (f"{JSON_NAME} holds a report of kind {report.kind!r}, not of a training",)
+    return (*_rendering(report, markdown), *_files(report, folder), *_numbers(report, evidence))
+
+
+def _rendering(report: Report, markdown: str) -> Iterator[str]:
+    if all(MarkdownRenderer(lang).render(report) != markdown for lang in LANGUAGES):
+        yield f"{MARKDOWN_NAME} is not what {JSON_NAME} renders to, in any language: one of them was changed"
+
+
+def _files(report: Report, folder: Path) -> Iterator[str]:
+    for target in dict.fromkeys(linked_files(train_document(report, "en"))):
+        if not (folder / target).exists():
+            yield f"{target} is referred to and does not exist"
+
+
+def linked_files(document: Document) -> Iterator[str]:
+    """Everything a document shows or links to, relative to the run folder."""
+    for block in document.blocks():
+        if isinstance(block, Figure):
+            yield block.path
+        elif isinstance(block, Table):
+            for row in block.rows:
+                for cell in row:
+                    yield from _links(cell)
+        elif isinstance(block, Bullets):
+            for item in block.items:
+                yield from _links(item)
+        elif not isinstance(block, Code):
+            yield from _links(block.text)
+
+
+def _links(text: Text) -> Iterator[str]:
+    return (piece.href for piece in spans(text) if isinstance(piece, Span) and piece.kind == "link")
+
+
+def _numbers(report: Report, evidence: Report) -> Iterator[str]:
+    """Numbers that differ. Texts are left alone: they are redacted differently on different machines."""
+    written, found = (dict(_leaves((one.train, one.trials), "")) for one in (report, evidence))
+    for path in dict.fromkeys((*written, *found)):
+        if written.get(path) != found.get(path):
+            yield f"{path.lstrip('.')} is {written.get(path, 'absent')} in the report and {found.get(path, 'absent')} in the logs"
+
+
+def _leaves(value: object, path: str) -> Iterator[tuple[str, int | float]]:
+    if isinstance(value, (int, float)):
+        yield path, value
+    elif isinstance(value, tuple):
+        for index, item in enumerate(value):
+            yield from _leaves(item, f"{path}[{index}]")
+    elif is_dataclass(value):
+        for spec in fields(value):
+            yield from _leaves(getattr(value, spec.name), f"{path}.{spec.name}")
