@@ -62,7 +62,7 @@ def map_leaves(record: T, kind: type[L], change: Callable[[L], L]) -> T:
 
     def visit(value: object) -> object:
         if type(value) is kind:
-            return change(cast(L, value))
+            return change(value)
         if isinstance(value, tuple):
             return tuple(visit(item) for item in value)
         if is_dataclass(value) and not isinstance(value, type):

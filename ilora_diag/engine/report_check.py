@@ -64,10 +64,16 @@ def _links(text: Text) -> Iterator[str]:
 
 def _numbers(report: Report, evidence: Report) -> Iterator[str]:
     """Numbers that differ. Texts are left alone: they are redacted differently on different machines."""
-    written, found = (dict(_leaves((one.train, one.trials), "")) for one in (report, evidence))
+    written, found = (dict(_number_leaves(one)) for one in (report, evidence))
     for path in dict.fromkeys((*written, *found)):
-        if written.get(path) != found.get(path):
-            yield f"{path.lstrip('.')} is {written.get(path, 'absent')} in the report and {found.get(path, 'absent')} in the logs"
+        in_report, in_logs = written.get(path, "absent"), found.get(path, "absent")
+        if in_report != in_logs:
+            yield f"{path} is {in_report} in the report and {in_logs} in the logs"
+
+
+def _number_leaves(report: Report) -> Iterator[tuple[str, int | float]]:
+    yield from _leaves(report.train, "train")
+    yield from _leaves(report.trials, "trials")
 
 
 def _leaves(value: object, path: str) -> Iterator[tuple[str, int | float]]:

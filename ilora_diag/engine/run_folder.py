@@ -113,7 +113,8 @@ def _new_folder(asked: Path | None, now: float) -> Path:
     if asked.exists() and any(asked.iterdir()):
         resume = shlex.join(("ilora-diag", "train", "--resume", str(asked)))
         raise RunFolderError(
-            f"--run-dir {asked} is not empty, and nothing in it was touched. To go on with the run in it, type: {resume}\n"
+            f"--run-dir {asked} is not empty, and nothing in it was touched.\n"
+            f"To go on with the run in it, type: {resume}\n"
             "For a new run, name another folder, or leave --run-dir out."
         )
     asked.mkdir(parents=True, exist_ok=True)

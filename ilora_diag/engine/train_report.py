@@ -19,9 +19,9 @@ from ilora_diag.schema import (
     Settings,
     Skipped,
     Status,
+    TrainerEnvironment,
     TrainRun,
     TrainState,
-    TrainerEnvironment,
     Trial,
     Unavailable,
 )

@@ -1,0 +1,5 @@
+"""`python -m ilora_diag` is `ilora-diag`."""
+
+from ilora_diag.cli import main
+
+main()

@@ -1,0 +1,55 @@
+"""The Typer application: the commands, and the options that stand before them."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from importlib.metadata import version
+from typing import Annotated
+
+import typer
+
+from ilora_diag.cli.report import report
+from ilora_diag.cli.train import train
+
+PROGRAM = "ilora-diag"
+
+
+@dataclass(slots=True)
+class Session:
+    """What one invocation was told before its command."""
+
+    debug: bool = False
+
+
+def build_app() -> typer.Typer:
+    """The application, without its Rich markup: help is plain text everywhere, and Rich is not loaded for it."""
+    app = typer.Typer(
+        name=PROGRAM,
+        help="Train an iLoRA teacher under observation, and report what happened.",
+        no_args_is_help=True,
+        rich_markup_mode=None,
+        # A traceback is written to a file by `main`; Typer's would show locals, which can hold tokens.
+        pretty_exceptions_enable=False,
+        context_settings={"help_option_names": ["--help", "-h"], "max_content_width": 100},
+    )
+    app.callback()(_options)
+    app.command("train")(train)
+    app.command("report")(report)
+    return app
+
+
+def _show_version(wanted: bool) -> None:
+    if wanted:
+        typer.echo(f"{PROGRAM} {version(PROGRAM)}")
+        raise typer.Exit
+
+
+def _options(
+    context: typer.Context,
+    debug: Annotated[bool, typer.Option("--debug", help="Show the traceback of an internal error.")] = False,
+    _version: Annotated[
+        bool, typer.Option("--version", callback=_show_version, is_eager=True, help="Show the version and exit.")
+    ] = False,
+) -> None:
+    assert isinstance(context.obj, Session)
+    context.obj.debug = debug

@@ -1,0 +1,40 @@
+"""`ilora-diag report`: a run's report again, from what its folder holds."""
+
+from __future__ import annotations
+
+from enum import StrEnum
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from ilora_diag.cli.streams import Lang
+
+
+class Format(StrEnum):
+    """What `report` prints instead of its terminal form."""
+
+    MD = "md"
+    JSON = "json"
+
+
+def report(
+    run: Annotated[Path, typer.Argument(metavar="RUN", help="Folder of a run, such as reports/runs/<time>-<id>.")],
+    lang: Annotated[Lang | None, typer.Option(help="Language. [default: that of the locale]")] = None,
+    output: Annotated[
+        Format | None, typer.Option("--format", help="Print the report in this form; the folder is left as it is.")
+    ] = None,
+    check: Annotated[
+        bool, typer.Option("--check", help="Check that files, links and numbers of the written report hold.")
+    ] = False,
+) -> None:
+    """Build a run's report again.
+
+    It is made from the run's log, journal and configuration.
+
+    Without --format and --check, report.md, report.json and the figures are written anew.
+    Exit status: 0 done; 1 the written report does not hold; 2 no such run.
+    """
+    from ilora_diag.cli.report_command import run_report
+
+    raise typer.Exit(run_report(run, lang=lang, output=output.value if output else None, check=check))

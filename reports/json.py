@@ -1,0 +1,13 @@
+"""The report as its own record: what other programs read, and what the other renderers can be run from again."""
+
+from __future__ import annotations
+
+from ilora_diag.schema import Report, to_json
+
+
+class JsonRenderer:
+    """Indented JSON in no language."""
+
+    def render(self, report: Report) -> str:
+        """The document, ending in one newline."""
+        return to_json(report, indent=2) + "\n"

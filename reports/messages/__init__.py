@@ -1,0 +1,44 @@
+"""What the reports say, by language. English and Japanese have the same keys and the same placeholders."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+
+from reports.messages import en, ja
+
+REASONS = {"en": en.REASONS, "ja": ja.REASONS}
+LANGUAGES: Mapping[str, Mapping[str, str]] = {"en": en.MESSAGES, "ja": ja.MESSAGES}
+
+
+class Words:
+    """The sentences of one language.
+
+    Args:
+        lang: "en" or "ja".
+    """
+
+    def __init__(self, lang: str) -> None:
+        if lang not in LANGUAGES:
+            raise ValueError(f"lang={lang!r}: allowed is {' or '.join(LANGUAGES)}")
+        self.lang = lang
+        self._messages = LANGUAGES[lang]
+
+    def __call__(self, key: str, **values: object) -> str:
+        """The message of a key with its placeholders filled in."""
+        return self._messages[key].format(**values)
+
+    def get(self, key: str, default: str) -> str:
+        """The message of a key without placeholders, or `default` where there is none."""
+        return self._messages.get(key, default)
+
+    def reason(self, text: str) -> str:
+        """A reason of the records, which are written in English, in this language where it is a common one.
+
+        The records' wording stays where it is not: evidence is better in another language than in none.
+        """
+        for pattern, template in REASONS[self.lang]:
+            match = re.fullmatch(pattern, text)
+            if match:
+                return match.expand(template)
+        return text

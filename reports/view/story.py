@@ -1,0 +1,79 @@
+"""What every section of a training report draws on."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from ilora_diag.schema import Known, Metric, Report, Status, Step, TrainRun, TrainState, Trial, Unavailable
+from ilora_diag.schema.known import Scalar
+from reports.messages import Words
+from reports.view.teller import Teller
+
+_STATUS_OF = {
+    TrainState.FINISHED: Status.OK,
+    TrainState.INTERRUPTED: Status.INTERRUPTED,
+    TrainState.FAILED: Status.CRASHED,
+    TrainState.CUT_OFF: Status.CRASHED,
+}
+
+
+@dataclass(frozen=True, slots=True)
+class Story:
+    """One training's records, and the language it is told in."""
+
+    report: Report
+    run: TrainRun
+    words: Words
+    tell: Teller
+
+    @property
+    def trial(self) -> Trial | None:
+        """The newest attempt; None where the trainer ran unobserved."""
+        return self.report.trials[-1] if self.report.trials else None
+
+    @property
+    def status(self) -> Status:
+        """How the newest attempt ended, as observed; of an unobserved one, as the run log ends."""
+        return self.trial.status if self.trial else _STATUS_OF[self.run.outcome.state]
+
+    @property
+    def failed(self) -> bool:
+        """Whether it ended in any way but well or on request."""
+        return self.status not in (Status.OK, Status.INTERRUPTED)
+
+    @property
+    def steps(self) -> tuple[Step, ...]:
+        """The logged steps; none where none were logged."""
+        return () if isinstance(self.run.steps, Unavailable) else self.run.steps
+
+    @property
+    def folder(self) -> str:
+        """The run folder as it is reached from where the command was typed, else its usual place."""
+        used = dict(self.trial.requested).get("--run-dir") if self.trial else None
+        return used if isinstance(used, str) else f"reports/runs/{self.run.run_id}"
+
+    def measured(self, name: str) -> Known[Scalar]:
+        """A number that the observer derived from the run log."""
+        metrics: tuple[Metric, ...] = self.trial.metrics if self.trial else ()
+        found = [metric.value for metric in metrics if metric.name == name]
+        return found[0] if found else Unavailable(reason="the observer derived no such number", source=name)
+
+    def number(self, name: str) -> Known[float]:
+        """A derived number, as `measured`."""
+        value = self.measured(name)
+        if isinstance(value, Unavailable):
+            return value
+        assert isinstance(value, (int, float)), f"{name} is a number"
+        return float(value)
+
+
+def tell_story(report: Report, lang: str) -> Story:
+    """A training report's story in a language.
+
+    Raises:
+        ValueError: the report is not of a training.
+    """
+    if report.train is None:
+        raise ValueError(f"kind={report.kind!r}: this version lays out reports of trainings only")
+    words = Words(lang)
+    return Story(report, report.train, words, Teller(words))
