@@ -2,10 +2,10 @@
 
     items.parquet                          item int64, title string
     train.parquet val.parquet test.parquet user int64, history list<int64> (without padding), target int64
-    manifest.json                          format, version, content_sha256, max_history, manifest
+    manifest.json                          format, version, content_sha256, files_sha256, max_history, manifest
 
-`content_sha256` is over the values, not over the bytes of the files, so it is the same whatever Parquet writer made
-them; it is checked on reading.
+`content_sha256` is over the values, so it is the same whatever Parquet writer made the files; `files_sha256` is over
+their bytes, so that damage is found before a Parquet reader meets it. Both are checked on reading.
 
 Format history: version 1, 2026: first.
 """
@@ -39,6 +39,7 @@ FORMAT = "ilora-diag sequences"
 VERSION = 1
 MANIFEST_FILE = "manifest.json"
 
+_MAX_HISTORY = 1 << 20
 _ITEMS_FILE = "items.parquet"
 _SPLITS = ("train", "val", "test")
 _ITEM_SCHEMA = pa.schema([("item", pa.int64()), ("title", pa.string())])
@@ -65,6 +66,7 @@ def write_canonical(data: SequenceData, folder: Path) -> None:
             "format": FORMAT,
             "version": VERSION,
             "content_sha256": content_sha256(data),
+            "files_sha256": {path.name: _sha256(path.read_bytes()) for path in sorted(fresh.iterdir())},
             "max_history": data.test.max_history,
             "manifest": asdict(data.manifest),
         }
@@ -82,15 +84,18 @@ def read_canonical(folder: Path) -> SequenceData:
     document = _read_document(folder / MANIFEST_FILE)
     try:
         manifest, width = _parse_manifest(document["manifest"]), int(document["max_history"])
-        recorded = document["content_sha256"]
+        content, hashes = str(document["content_sha256"]), dict(document["files_sha256"])
     except (KeyError, TypeError, ValueError) as error:
         raise DataError(f"{folder / MANIFEST_FILE}: lacks or garbles {error}. {_REMEDY}") from error
-    items = _read_table(folder / _ITEMS_FILE, _ITEM_SCHEMA)
+    if not 1 <= width <= _MAX_HISTORY:
+        raise DataError(f"{folder / MANIFEST_FILE}: max_history is {width}, allowed is 1..{_MAX_HISTORY}. {_REMEDY}")
+    items = _read_table(folder / _ITEMS_FILE, _ITEM_SCHEMA, hashes)
     catalogue = Catalogue(tuple(items.column("title").to_pylist()))
-    splits = {name: _read_rows(folder / f"{name}.parquet", width, catalogue) for name in _SPLITS}
+    tables = {name: _read_table(folder / f"{name}.parquet", _ROW_SCHEMA, hashes) for name in _SPLITS}
+    splits = {name: _rows_of(table, folder / f"{name}.parquet", width, catalogue) for name, table in tables.items()}
     data = SequenceData(catalogue, **splits, manifest=manifest)
-    if content_sha256(data) != recorded:
-        raise DataError(f"{folder}: the content does not match the hash in {MANIFEST_FILE}: it was altered. {_REMEDY}")
+    if content_sha256(data) != content:
+        raise DataError(f"{folder}: the content is not what {MANIFEST_FILE} says it is. {_REMEDY}")
     return data
 
 
@@ -102,6 +107,10 @@ def content_sha256(data: SequenceData) -> str:
         for array in (rows.history, rows.lengths, rows.targets, rows.users):
             digest.update(np.ascontiguousarray(array, dtype="<i8").tobytes())
     return digest.hexdigest()
+
+
+def _sha256(content: bytes) -> str:
+    return hashlib.sha256(content).hexdigest()
 
 
 def _splits_of(data: SequenceData) -> dict[str, Sequences]:
@@ -146,19 +155,23 @@ def _parse_manifest(fields: dict[str, Any]) -> Manifest:
     )
 
 
-def _read_table(path: Path, schema: Any) -> Any:
+def _read_table(path: Path, schema: Any, hashes: dict[str, str]) -> Any:
     try:
-        table = pq.read_table(path)
-    except (pa.ArrowException, OSError) as error:
-        detail = str(error).partition("\n")[0]
-        raise DataError(f"{path}: is no complete Parquet file ({detail}). {_REMEDY}") from error
+        content = path.read_bytes()
+    except OSError as error:
+        raise DataError(f"{path}: cannot be read ({error.strerror}). {_REMEDY}") from error
+    if _sha256(content) != hashes.get(path.name):
+        raise DataError(f"{path}: is not the file that {MANIFEST_FILE} was written for: cut off or altered. {_REMEDY}")
+    try:
+        table = pq.read_table(pa.BufferReader(content))
+    except pa.ArrowException as error:
+        raise DataError(f"{path}: is no Parquet file ({error}). {_REMEDY}") from error
     if not table.schema.equals(schema) or any(column.null_count for column in table.columns):
         raise DataError(f"{path}: has columns {table.schema.names}, expected {schema.names} without gaps. {_REMEDY}")
     return table.combine_chunks()
 
 
-def _read_rows(path: Path, width: int, catalogue: Catalogue) -> Sequences:
-    table = _read_table(path, _ROW_SCHEMA)
+def _rows_of(table: Any, path: Path, width: int, catalogue: Catalogue) -> Sequences:
     histories = table.column("history").combine_chunks()
     lengths = histories.value_lengths().to_numpy(zero_copy_only=False).astype(np.int64)
     flat = histories.flatten().to_numpy(zero_copy_only=False)

@@ -6,7 +6,8 @@ import re
 from collections import Counter
 from collections.abc import Sequence
 
-_YEAR = re.compile(r"\s*\((\d{4})\)\s*$")
+# "(1994)", also "(2005-2007)" of series, with a hyphen or an en dash, and "(1995) (V)" of films made for video.
+_YEAR = re.compile("\\s*\\((\\d{4})(?:[-\u2013]\\d{0,4})?\\)(?: \\(V\\))?$")
 
 # The articles that title lists move behind a comma. Single letters other than "A" and "O" are left alone: they are
 # more often part of a name than an article.

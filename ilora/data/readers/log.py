@@ -62,10 +62,9 @@ def interactions_from(
     """
     items = np.fromiter((item_ids.get(str(name), -1) for name in log.items), dtype=np.int64, count=len(log.items))
     times, time_known = parse_numbers(log.timestamps)
-    users_known = np.fromiter((str(name).strip() != "" for name in log.users), dtype=np.bool_, count=len(log.users))
     problems = [
-        _Problem(~users_known, lambda row: "no user"),
-        _Problem(items < 0, lambda row: f"item {str(log.items[row])!r} is not in {titles_file}"),
+        _Problem(_is_blank(log.users), lambda row: "no user"),
+        _Problem(items < 0, lambda row: _unknown_item(str(log.items[row]), titles_file)),
         _Problem(~time_known, lambda row: f"timestamp {str(log.timestamps[row])!r} is not a number"),
         _Problem(time_known & (times < 0), lambda row: f"timestamp {log.timestamps[row]} is negative"),
     ]
@@ -82,6 +81,17 @@ def interactions_from(
     names = log.users[kept] if isinstance(log.users, np.ndarray) else [log.users[row] for row in kept.tolist()]
     users, _ = dense_ids(names)
     return Interactions(users=users, items=items[kept], timestamps=times[kept])
+
+
+def _is_blank(names: Column) -> Mask:
+    if isinstance(names, np.ndarray):
+        return np.zeros(len(names), dtype=np.bool_)
+    blank = {name for name in set(names) if not str(name).strip()}
+    return np.fromiter((name in blank for name in names), dtype=np.bool_, count=len(names))
+
+
+def _unknown_item(name: str, titles_file: str) -> str:
+    return f"item {name!r} is not in {titles_file}" if name.strip() else "no item"
 
 
 def _report_problems(problems: Sequence[_Problem], log: InteractionLog, report: Report) -> Mask:

@@ -99,15 +99,14 @@ def tabulate(records: Iterator[Record], path: Path, names: Sequence[str], report
     """Columns of the records that have one field per name; the others are reported."""
     width = len(names)
     lines: list[int] = []
-    rows: list[list[str]] = []
+    flat: list[str] = []  # not a list of rows: a million small lists keep the garbage collector busy
     for line, fields in records:
         if len(fields) == width:
             lines.append(line)
-            rows.append(fields)
+            flat.extend(fields)
         else:
             report.bad(path.name, line, f"{len(fields)} fields instead of {width} ({', '.join(names)})")
-    columns = [list(column) for column in zip(*rows, strict=True)] or [[] for _ in names]
-    return TextTable(path.name, lines, dict(zip(names, columns, strict=True)))
+    return TextTable(path.name, lines, {name: flat[place::width] for place, name in enumerate(names)})
 
 
 def header_of(records: Iterator[Record], path: Path, required: Sequence[str]) -> list[str]:
