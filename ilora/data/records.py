@@ -19,7 +19,7 @@ class Catalogue:
     """The items one can recommend. Item ids are positions: 0 .. num_items - 1.
 
     Attributes:
-        titles: one per item, never empty.
+        titles: one per item; empty only where compat=reference repeats quirk Q16.
     """
 
     titles: tuple[str, ...]
@@ -41,7 +41,7 @@ class Sequences:
 
     Attributes:
         history: (N, L) item ids, oldest first, right-padded with the catalogue's `pad_id`.
-        lengths: (N,) how many of the L places are real, 1 .. L.
+        lengths: (N,) how many of the L places are real, 1 .. L; 0 only between a reader and the split.
         targets: (N,) the item chosen next; never one of the row's history.
         users: (N,) whose row it is; dense ids over all splits.
     """
