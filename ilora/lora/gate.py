@@ -111,7 +111,7 @@ class ConvGate(Gate):
         user_size: length U of the signal.
         num_experts: number N of weights.
         norm: "batch" (the release's; its running statistics are buffers), "layer" (over channels and positions of one
-            user, independent of the batch) or "none". All but "batch" also normalise the input.
+            user, independent of the batch) or "none". All but "batch" also normalise the input and the mean.
     """
 
     out_weight: Tensor
@@ -141,7 +141,9 @@ class ConvGate(Gate):
                 shortcut = _pad_channels(signal[:, :, ::stride], width)
                 signal = F.relu(self._convolution(index + 1, hidden) + shortcut)
                 index += 2
-        return F.linear(signal.mean(dim=2), self.out_weight, self.out_bias)
+        pooled = signal.mean(dim=2)
+        # Nine residual additions have grown the signal; only the release's own form hands it on as it is.
+        return F.linear(pooled if self.norm == "batch" else _normalised(pooled), self.out_weight, self.out_bias)
 
     def _add_convolution(self, index: int, in_channels: int, channels: int) -> None:
         shape = (channels, in_channels, _KERNEL_SIZE)
