@@ -31,6 +31,8 @@ def _rule(family: ErrorFamily, pattern: str, code: str = "") -> _Rule:
     return _Rule(family=family, pattern=re.compile(pattern), code=code)
 
 
+_CUDA_ERROR = "(?:CUDA error: )?"  # cuBLAS errors begin like those of the runtime
+
 # At one place of a text the first rule wins; of several places the first, since later device errors follow from it.
 _RULES = (
     _rule(
@@ -45,7 +47,7 @@ _RULES = (
         r"NVML_SUCCESS == .{0,80}INTERNAL ASSERT FAILED at \"[^\"]*CUDACachingAllocator\.cpp\"",
         "out of memory, message lost to NVML",
     ),
-    _rule(ErrorFamily.OOM_CUBLAS, r"(?P<code>CU(?:BLAS|DNN|SOLVER|SPARSE|FFT)_(?:STATUS_)?ALLOC_FAILED)"),
+    _rule(ErrorFamily.OOM_CUBLAS, rf"{_CUDA_ERROR}(?P<code>CU(?:BLAS|DNN|SOLVER|SPARSE|FFT)_(?:STATUS_)?ALLOC_FAILED)"),
     _rule(ErrorFamily.OOM_DRIVER, r"CUDA driver error: out of memory", "out of memory"),
     _rule(
         ErrorFamily.OOM_RUNTIME,
@@ -58,7 +60,9 @@ _RULES = (
         r"|\[Errno 12\] Cannot allocate memory|Memory cgroup out of memory|is killed by signal: Killed",
         "out of host memory",
     ),
-    _rule(ErrorFamily.CUDA_LIBRARY, r"(?P<code>CU(?:BLAS|DNN|SOLVER|SPARSE|FFT|RAND)_STATUS_(?!SUCCESS)\w+)"),
+    _rule(
+        ErrorFamily.CUDA_LIBRARY, rf"{_CUDA_ERROR}(?P<code>CU(?:BLAS|DNN|SOLVER|SPARSE|FFT|RAND)_STATUS_(?!SUCCESS)\w+)"
+    ),
     _rule(ErrorFamily.CUDA_DRIVER, r"CUDA driver error: (?P<code>[^\n]+)"),
     _rule(ErrorFamily.CUDA_RUNTIME, r"CUDA error: (?P<code>[^\n]+)|(?P<name>\bcudaError(?!_t)[A-Z]\w+)"),
     _rule(
