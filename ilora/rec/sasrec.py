@@ -49,7 +49,7 @@ class MultiHeadAttention(nn.Module):
 
 
 class PositionwiseFeedForward(nn.Module):
-    """Two layers with a residual and a normalisation of their own. Stored as convolutions of width 1, as in the release."""
+    """Two layers, a residual and a normalisation of their own. Stored as convolutions of width 1, as in the release."""
 
     def __init__(self, hidden_size: int, dropout: float) -> None:
         super().__init__()

@@ -14,6 +14,7 @@ from ilora.rec.build import ARCHITECTURES
 from ilora.rec.checkpoint.harvest import Weights
 
 _MARKS = {"mh_attn.linear_q.weight": "sasrec", "gru.weight_ih_l0": "gru", "vertical_cnn.weight": "caser"}
+_SQUARE = {"sasrec": "mh_attn.linear_q.weight", "gru": "gru.weight_ih_l0"}
 _DEFAULT_FACTS = {"max_history": 10, "dropout": 0.0}
 """Where neither file nor shapes tell: the release has histories of 10; dropout matters in training only."""
 
@@ -29,9 +30,9 @@ def assemble(weights: Weights) -> Recommender:
     table = tensors.get("item_embeddings.weight")
     if arch is None or table is None or table.ndim != 2:
         raise ValueError(f"its {len(tensors)} weights are not those of {', '.join(ARCHITECTURES)} ({_some(tensors)})")
+    _refuse_hollow(arch, tensors)
     facts = _settle(weights.facts, _told_by_shapes(arch, tensors))
-    # On the meta device first: a hostile shape costs nothing until every other weight agrees with it.
-    with torch.device("meta"):
+    with torch.random.fork_rng(devices=[]):  # loading draws no number from the run's generator
         rec = ARCHITECTURES[arch](facts["num_items"], facts["hidden_size"], facts["max_history"], facts["dropout"])
     _check(rec.state_dict(), tensors)
     own = {name: value.to(torch.float32, copy=True).contiguous() for name, value in tensors.items()}
@@ -40,6 +41,21 @@ def assemble(weights: Weights) -> Recommender:
             raise ValueError(f"{name} holds values that are not finite")
     rec.load_state_dict(own, strict=True, assign=True)
     return rec.eval()
+
+
+def _refuse_hollow(arch: str, tensors: Mapping[str, Tensor]) -> None:
+    """Let no file have a model built that is larger than the file.
+
+    Sizes are read off shapes. No weight is empty and the square ones have their rows, so the file holds as many numbers
+    as the largest weight of the model it describes.
+    """
+    for name, value in tensors.items():
+        if not value.numel():
+            raise ValueError(f"{name} has shape {tuple(value.shape)}: no values")
+    width = tensors["item_embeddings.weight"].shape[1]
+    square = tensors[_SQUARE[arch]] if arch in _SQUARE else None
+    if square is not None and square.numel() % width**2:
+        raise ValueError(f"{_SQUARE[arch]} has shape {tuple(square.shape)}, but items have {width} numbers")
 
 
 def _settle(said: Mapping[str, Any], shown: Mapping[str, int]) -> dict[str, Any]:

@@ -143,6 +143,15 @@ def integer_weight(state: Module, storages: Any) -> None:
     state["_modules"]["ln_3"].state["_parameters"]["bias"] = storages.tensor(torch.ones(8, dtype=torch.int64))
 
 
+def no_values(state: Module, storages: Any) -> None:
+    state["_modules"]["item_embeddings"].state["_parameters"]["weight"] = storages.tensor(torch.ones(1 << 30, 0))
+
+
+def wide_items(state: Module, storages: Any) -> None:
+    """Would have the attention's projections built with a square of this width."""
+    state["_modules"]["item_embeddings"].state["_parameters"]["weight"] = storages.tensor(torch.ones(2, 100_000))
+
+
 def not_finite(state: Module, storages: Any) -> None:
     state["_modules"]["ln_3"].state["_parameters"]["bias"] = storages.tensor(torch.full((8,), torch.nan))
 
@@ -174,6 +183,8 @@ def no_tensor(state: Module, _: Any) -> None:
         (add_parameter, "not known extra"),
         (wrong_shape, "ln_3.bias has shape (9,), expected (8,)"),
         (integer_weight, "ln_3.bias is of type torch.int64"),
+        (no_values, "item_embeddings.weight has shape (1073741824, 0): no values"),
+        (wide_items, "mh_attn.linear_q.weight has shape (8, 8), but items have 100000 numbers"),
         (not_finite, "ln_3.bias holds values that are not finite"),
         (other_heads, "2 attention heads"),
         (other_catalogue, "num_items is said to be 99, but its weights are for 23"),
