@@ -179,7 +179,7 @@ def parse(text: str | bytes) -> object:
         SchemaError: saying where it stops being JSON.
     """
     try:
-        return json.loads(text, parse_constant=_refuse_constant)
+        return _JSON.decode(text if isinstance(text, str) else text.decode("utf-8-sig"))
     except RecursionError:
         raise SchemaError("", text[:40], "JSON nested less deeply") from None
     except ValueError as error:
@@ -188,6 +188,9 @@ def parse(text: str | bytes) -> object:
 
 def _refuse_constant(name: str) -> None:
     raise ValueError(f"{name} is not JSON")
+
+
+_JSON = json.JSONDecoder(parse_constant=_refuse_constant)
 
 
 def _stands(spec: Field[Any], value: JsonObject) -> bool:
