@@ -92,6 +92,7 @@ class PromptLayout:
         ]
         self._answer_start = [self._bos] if reference else []
         self.table = SegmentTable(segments)
+        self._lengths: list[int] = self.table.lengths.tolist()
 
     def lay_out(self, sample: Sample, template: int, *, answered: bool) -> Layout:
         """The order of a sample's segments under a template, with or without its answer.
@@ -120,18 +121,21 @@ class PromptLayout:
     def _fitting_history(self, sample: Sample, template: int) -> tuple[int, ...]:
         """The newest items of the history that leave the sample within `max_seq_len`; at least one."""
         assert sample.history, f"row {sample.row} has an empty history"
-        lengths = self.table.lengths
-        candidates = lengths[list(sample.candidates)]
-        separator = lengths[self._separator]
-        # A list of n items has n - 1 separators; counting n for each of the two lists makes the sums plain.
-        fixed = lengths[[self._bos, *self._pieces[template], *self._answer_start, self._newline]].sum() - 2 * separator
-        longest_answer = max(candidates.max(), lengths[sample.target])
-        room = int(self.max_seq_len - fixed - longest_answer - (candidates + 1 + separator).sum())
-        needed = np.cumsum((lengths[list(sample.history)] + 1 + separator)[::-1])
-        if needed[0] > room:
+        lengths, per_item = self._lengths, 1 + self._lengths[self._separator]
+        # A list of n items has n - 1 separators; counting n for each of the two lists keeps the sums plain.
+        fixed = [self._bos, *self._pieces[template], *self._answer_start, self._newline]
+        longest_answer = max(lengths[item] for item in (*sample.candidates, sample.target))
+        used = sum(lengths[segment] for segment in fixed) + longest_answer - 2 * lengths[self._separator]
+        used += sum(lengths[item] + per_item for item in sample.candidates)
+        kept = 0
+        for item in reversed(sample.history):
+            used += lengths[item] + per_item
+            if used > self.max_seq_len:
+                break
+            kept += 1
+        if not kept:
             raise DataError(
-                f"data.max_seq_len={self.max_seq_len}: row {sample.row} needs {self.max_seq_len - room + needed[0]} "
-                f"tokens with one item of history and {len(candidates)} candidates. Raise data.max_seq_len, or lower "
-                "data.num_candidates"
+                f"data.max_seq_len={self.max_seq_len}: row {sample.row} needs {used} tokens with one item of history "
+                f"and {len(sample.candidates)} candidates. Raise data.max_seq_len, or lower data.num_candidates"
             )
-        return sample.history[-int(np.searchsorted(needed, room, side="right")) :]
+        return sample.history[-kept:]

@@ -32,8 +32,7 @@ class Stream(enum.IntEnum):
 
     ORDER = 1
     CURRICULUM = 2
-    TEMPLATE = 3
-    SUBSET = 4
+    SUBSET = 3
 
 
 class SampleKey(NamedTuple):

@@ -10,14 +10,12 @@ a title has the same tokens everywhere, a list marker must follow a space, and a
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-import numpy as np
-
 from ilora.config import ConfigError
-from ilora.data.plan import Stream
 from ilora.data.records import Catalogue
 
 HISTORY_HERE = "[HistoryHere]"
@@ -136,8 +134,8 @@ def load_templates(kind: str, file: str | None = None) -> tuple[PromptTemplate, 
 
 def template_index(num_templates: int, *, seed: int, epoch: int, row: int) -> int:
     """Which template a sample gets: the same in every process, another in every epoch."""
-    state = np.random.SeedSequence([seed, Stream.TEMPLATE, epoch, row]).generate_state(1, np.uint32)
-    return int(state[0]) % num_templates
+    digest = hashlib.blake2b(f"{seed} {epoch} {row}".encode(), digest_size=8).digest()
+    return int.from_bytes(digest, "big") % num_templates
 
 
 def tokenizer_texts(catalogue: Catalogue, templates: Iterable[PromptTemplate]) -> Iterator[str]:

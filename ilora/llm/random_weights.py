@@ -8,7 +8,7 @@ from typing import Any
 
 import torch
 
-from ilora.llm.errors import LlmError
+from ilora.llm.errors import LlmError, reason
 
 # Older files spell rotary settings so; transformers turns them into rope_parameters.
 _OLD_FIELDS = frozenset({"rope_theta", "rope_scaling"})
@@ -47,7 +47,9 @@ def build_random(
         with _seeded(seed, device), device:
             return AutoModelForCausalLM.from_config(config, dtype=dtype, attn_implementation=attn_implementation)
     except (ValueError, ImportError) as error:
-        raise LlmError(f"llm.arch: no {arch['model_type']} model can be built from these fields: {error}") from error
+        raise LlmError(
+            f"llm.arch: no {arch['model_type']} model can be built from these fields: {reason(error)}"
+        ) from error
 
 
 def _make_config(arch: dict[str, Any]) -> Any:
@@ -70,7 +72,7 @@ def _make_config(arch: dict[str, Any]) -> Any:
     try:
         return AutoConfig.for_model(model_type, **arch)
     except (StrictDataclassError, ValueError, TypeError) as error:
-        raise LlmError(f"llm.arch: no {model_type} config can be made of these fields: {error}") from error
+        raise LlmError(f"llm.arch: no {model_type} config can be made of these fields: {reason(error)}") from error
 
 
 def _plain(value: Any) -> Any:
