@@ -37,10 +37,25 @@ values = st.recursive(
     max_leaves=6,
 )
 names = st.sampled_from(
-    (
-        "phase environment data model train_begin step val_loss rec_epoch metric checkpoint artefact warning"
-        " interrupted error finished eval_progress unheard_of"
-    ).split()
+    [
+        "phase",
+        "environment",
+        "data",
+        "model",
+        "train_begin",
+        "step",
+        "val_loss",
+        "rec_epoch",
+        "metric",
+        "checkpoint",
+        "artefact",
+        "warning",
+        "interrupted",
+        "error",
+        "finished",
+        "eval_progress",
+        "unheard_of",
+    ]
 )
 
 
