@@ -68,10 +68,11 @@ def _judge(outcome: ChildOutcome, run: TrainRun) -> tuple[Status, FailureSignatu
         return Status.SKIPPED, None
     if outcome.exit_code == 0 and run.outcome.state is TrainState.FINISHED:
         return Status.OK, None
-    if outcome.status is ChildStatus.STOPPED or run.outcome.state is TrainState.INTERRUPTED:
-        return Status.INTERRUPTED, None
+    # Before the log is asked: a trainer that saves when its deadline has passed calls itself interrupted.
     if outcome.status in (ChildStatus.TIMED_OUT, ChildStatus.UNKILLABLE):
         return Status.TIMED_OUT, None
+    if outcome.status is ChildStatus.STOPPED or run.outcome.state is TrainState.INTERRUPTED:
+        return Status.INTERRUPTED, None
     if outcome.exit_code == 0:  # it says that all went well, and its log does not
         return Status.GARBLED, None
     signature = signature_of(_error_text(outcome, run), stage=run.outcome.last_phase, signal=outcome.signal)
