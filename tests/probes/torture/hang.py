@@ -31,9 +31,8 @@ if grandchild == 0:
         os.setsid()
     os.write(told_end, b"!")
     if "detached" in options:
-        keep = (sys.executable, [sys.executable, "-S", "-c", "import time; time.sleep(60)"], {})
         os.set_inheritable(RESULT, True)
-        os.execve(*keep)
+        os.execve(sys.executable, [sys.executable, "-S", "-c", "import time; time.sleep(60)"], {})
     time.sleep(60)
     os._exit(0)
 os.read(ready_end, 1)
