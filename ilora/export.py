@@ -42,7 +42,7 @@ def export_outputs(
 
     Args:
         teacher: with an item head; put into eval mode here.
-        folder: where `part-NNNNN.parquet` and `source.json` go.
+        folder: where `part-NNNNN.parquet` and `_source.json` go.
         shards: from `shard_ranges`.
         batches: rows -> batches of prompts with exactly these rows, in order.
         top_k: items kept per row.
@@ -88,7 +88,7 @@ def _column(values: np.ndarray[tuple[int, ...], np.dtype[np.generic]]) -> pa.Arr
 
 
 def _claim(folder: Path, source: str) -> None:
-    note = folder / "source.json"
+    note = folder / "_source.json"
     if not note.exists():
         with atomic_write(note) as file:
             file.write(json.dumps({"source": source}).encode())
