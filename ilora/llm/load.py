@@ -19,7 +19,7 @@ from ilora.tokenizer import TextTokenizer, TokenizerError, load_tokenizer, train
 
 _PACKAGE = "package:"
 # Most ids a tokenizer trained for random weights gets: quick on any catalogue, and enough for prompts about as long as
-# a real tokenizer makes them. ml-100k's titles fill 2,087 ids and have 5.1 tokens on average; 4.5 under SmolLM2's 49,152.
+# a real tokenizer makes them. ml-100k's titles fill 2,087 ids and have 5.1 tokens on average; under SmolLM2's, 4.5.
 _TRAINED_VOCABULARY = 8192
 
 
