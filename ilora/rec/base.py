@@ -72,7 +72,7 @@ class Recommender(nn.Module, ABC):
             raise ValueError(f"a history of {width} places; this recommender takes 1 to {self.max_history}")
         if lengths.shape != (num_rows,):
             raise ValueError(f"{num_rows} histories need as many lengths, got shape {tuple(lengths.shape)}")
-        if history.device.type != "cpu" or not num_rows:
+        if history.device.type != "cpu" or type(history) is not Tensor or not num_rows:  # a subclass may have no data
             return
         shortest, longest = int(lengths.min()), int(lengths.max())
         if shortest < 1:

@@ -8,6 +8,7 @@ import pytest
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
+from torch._subclasses.fake_tensor import FakeTensorMode
 
 from ilora.config.tree import RecConfig
 from ilora.rec import ARCHITECTURES, GRU, Caser, Recommender, SASRec, build_recommender
@@ -163,6 +164,13 @@ def test_impossible_histories_are_named(
 ) -> None:
     with pytest.raises(ValueError, match=message):
         rec.encode_users(torch.tensor(history), torch.tensor(length))
+
+
+def test_tensors_without_data_pass_through(rec: Recommender) -> None:
+    with FakeTensorMode(allow_non_fake_inputs=True):
+        logits = rec(torch.zeros(3, 6, dtype=torch.int64), torch.ones(3, dtype=torch.int64))
+
+    assert logits.shape == (3, 23)
 
 
 def test_no_rows_give_no_users(rec: Recommender) -> None:

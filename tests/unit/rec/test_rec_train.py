@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Iterator
 
 import numpy as np
 import pytest
@@ -17,14 +16,6 @@ from ilora.rec.evaluate import candidate_ranks, catalogue_ranks
 
 NUM_ITEMS, WIDTH = 40, 5
 CFG = RecConfig(hidden_size=16, batch_size=64, lr=1e-2, max_epochs=12, patience=4, weight_decay=0.0)
-
-
-@pytest.fixture(autouse=True)
-def one_thread() -> Iterator[None]:
-    before = torch.get_num_threads()
-    torch.set_num_threads(1)
-    yield
-    torch.set_num_threads(before)
 
 
 def ring(num_rows: int, seed: int) -> Sequences:
