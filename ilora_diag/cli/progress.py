@@ -86,15 +86,14 @@ class RichProgress:
     """
 
     def __init__(self, console: Console) -> None:
-        from rich.progress import BarColumn, Progress, SpinnerColumn, TextColumn, TimeElapsedColumn
+        from rich.progress import BarColumn, Progress, SpinnerColumn, TextColumn
 
         self._state = ProgressState()
         self._progress = Progress(
             SpinnerColumn(),
             TextColumn("{task.description}", markup=False),
-            BarColumn(bar_width=24),
+            BarColumn(bar_width=8),
             TextColumn("{task.fields[figures]}", markup=False),
-            TimeElapsedColumn(),
             console=console,
             transient=True,
         )
@@ -108,7 +107,8 @@ class RichProgress:
 
     def take(self, events: Iterable[Event]) -> None:
         """Move the display."""
-        for event in events:
+        news = list(events)
+        for event in news:
             before = self._state.phase
             self._state.take(event)
             if self._state.ended:
@@ -125,6 +125,7 @@ class RichProgress:
             completed=self._state.done,
             total=self._state.total or None,
             figures=figures_line(self._state),
+            refresh=bool(news),
         )
 
     def stopping(self) -> None:
@@ -154,7 +155,7 @@ def figures_line(state: ProgressState) -> str:
     count = f"{state.done}/{state.total}" if state.total else str(state.done) if state.done else ""
     parts = (
         f"{state.what} {count}".strip(),
-        f"loss {state.loss:.4f}" if state.loss is not None else "",
+        f"loss {state.loss:.3f}" if state.loss is not None else "",
         f"{state.tokens_per_s:,.0f} tokens/s" if state.tokens_per_s is not None else "",
         f"ETA {state.eta}" if state.eta else "",
         state.memory,

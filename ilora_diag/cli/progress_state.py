@@ -46,7 +46,8 @@ class ProgressState:
         elif event.name == "step":
             self._take_step(event)
         elif event.name == "rec_epoch":
-            self.done, self.loss = value_or(event.count("epoch"), self.done), value_or(event.number("loss"), None)
+            self.what, self.done = "epoch", value_or(event.count("epoch"), self.done)
+            self.loss = value_or(event.number("loss"), None)
         elif event.name == "eval_progress":
             self.what = value_or(event.text("metric"), "")
             self.done, self.total = value_or(event.count("done"), self.done), value_or(event.count("total"), 0)

@@ -20,6 +20,7 @@ class Format(StrEnum):
 
 def report(
     run: Annotated[Path, typer.Argument(metavar="RUN", help="Folder of a run, such as reports/runs/<time>-<id>.")],
+    *,
     lang: Annotated[Lang | None, typer.Option(help="Language. [default: that of the locale]")] = None,
     output: Annotated[
         Format | None, typer.Option("--format", help="Print the report in this form; the folder is left as it is.")

@@ -66,6 +66,7 @@ Deadline = Annotated[
 
 def train(
     overrides: Overrides = None,
+    *,
     config: ConfigFile = None,
     device: Device = "auto",
     run_dir: RunDir = None,

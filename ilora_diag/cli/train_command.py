@@ -18,7 +18,7 @@ from ilora_diag.engine.run_folder import PreparedRun, TrainRequest, prepare_run
 from ilora_diag.engine.runlog import RunFolderError
 from ilora_diag.engine.train_report import build_report
 from ilora_diag.engine.train_watch import trainer_argv, watch
-from ilora_diag.schema import Report, Status
+from ilora_diag.schema import Report, Status, Trial
 from reports.json import JsonRenderer
 from reports.messages import Words
 from reports.view import headline
@@ -52,6 +52,11 @@ def run_train(request: TrainRequest, *, lang: Lang | None, as_json: bool) -> Exi
     report = build_report(run.folder, now=time.time(), tool_version=version("ilora-diag"), identity=this_identity())
     report = write_report(report, run.folder, language.value)
     _tell(report, run, language, as_json=as_json)
+    return exit_code(trial)
+
+
+def exit_code(trial: Trial) -> ExitCode:
+    """What the end of a training is to the shell."""
     if trial.status is Status.INVALID and trial.reason.startswith(_NO_SUCH_DEVICE):
         return ExitCode.PRECONDITION
     return _EXIT.get(trial.status, ExitCode.FAILURE)

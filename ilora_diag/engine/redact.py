@@ -19,7 +19,7 @@ L = TypeVar("L")
 
 # Words that are names of hosts or accounts so often that they identify nobody, and would mangle text.
 _COMMON = frozenset({"localhost", "root", "user", "ubuntu", "admin", "runner", "docker", "train", "cuda"})
-_ANY_HOME = re.compile(r"(?<![\w.~-])/(?:home|Users)/[^/\s:'\"]+")
+_ANY_HOME = re.compile(r"(?<![\w.~-])/(?:home|Users)/[\w.-]*[\w-]")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -48,7 +48,7 @@ def redact(record: T, identity: Identity) -> T:
 def redact_text(text: str, identity: Identity) -> str:
     """A text without home folders, the user as a folder's name, and the host."""
     if len(identity.home) > 1 and identity.home in text:
-        text = re.sub(rf"(?<![\w.~-]){re.escape(identity.home)}(?![\w.-])", "~", text)
+        text = re.sub(rf"(?<![\w.~-]){re.escape(identity.home)}(?![\w-]|\.\w)", "~", text)
     text = _ANY_HOME.sub("~", text)
     if _tells(identity.user):
         text = re.sub(rf"(?<=/){re.escape(identity.user)}(?=/|$)", "<user>", text)

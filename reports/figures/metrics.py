@@ -34,7 +34,7 @@ def draw(run: TrainRun, words: Words) -> Figure:
     axes.plot([], [], "o", color=BLUE, label=words("figure.metrics.value"))
     axes.plot([], [], color=BLUE, alpha=0.35, linewidth=5, label=words("figure.metrics.interval"))
     axes.plot([], [], color=VERMILION, linewidth=2, label=words("figure.metrics.chance"))
-    axes.set_yticks(range(len(metrics)), [words.get(f"metric.{metric.name}", metric.name) for metric in metrics])
+    axes.set_yticks(range(len(metrics)), [words.metric(metric.name) for metric in metrics])
     axes.set_ylim(len(metrics) - 0.4, -0.6)
     axes.set_xlim(0, 1.0)
     axes.grid(axis="y", visible=False)

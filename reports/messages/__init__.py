@@ -28,9 +28,9 @@ class Words:
         """The message of a key with its placeholders filled in."""
         return self._messages[key].format(**values)
 
-    def get(self, key: str, default: str) -> str:
-        """The message of a key without placeholders, or `default` where there is none."""
-        return self._messages.get(key, default)
+    def metric(self, name: str) -> str:
+        """A metric's name for people: hr@10 is HR@10, and names we have no word for stay as they are."""
+        return self._messages.get(f"metric.{name}", name.upper() if "@" in name else name)
 
     def reason(self, text: str) -> str:
         """A reason of the records, which are written in English, in this language where it is a common one.

@@ -64,7 +64,6 @@ MESSAGES = {
     "column.chance": "Chance",
     "column.correct": "Correct",
     "column.split": "Split",
-    "column.note": "How it was counted",
     "column.kind": "What",
     "column.file": "File",
     "column.what": "What",
@@ -139,12 +138,12 @@ MESSAGES = {
     "memory.attempt": "{phase} (process {num})",
     "metrics.title": "Metrics",
     "metrics.note": "Intervals are 95 % Wilson intervals of a rate. Chance is what guessing would reach.",
+    "metrics.counted": "{name}: {note}",
     "metric.hr1_generation": "HR@1 (generation)",
     "metric.hr1_generation_valid": "HR@1 (generation, valid answers only)",
     "metric.hr1_scoring": "HR@1 (scoring)",
     "metric.hr1_recommender": "HR@1 (recommender alone)",
     "metric.valid_ratio": "Valid ratio",
-    "metric.hr@1": "HR@1",
     "artefacts.title": "Checkpoints and artefacts",
     "artefacts.checkpoint": "Checkpoint, step {step}",
     "artefacts.none": "The run left no checkpoint and no other file.",
@@ -186,7 +185,7 @@ MESSAGES = {
     "figure.metrics.alt": "Dot chart: metrics with their 95 % intervals against chance; values in the table below",
     "figure.recommender.loss": "Recommender: training loss",
     "figure.recommender.val_hr1": "Recommender: validation HR@1",
-    "figure.recommender.alt": "Two line charts: recommender loss and validation HR@1 against epochs; values in the table below",
+    "figure.recommender.alt": "Two line charts: loss and validation HR@1 by epoch; values in the table below",
     # the terminal
     "terminal.folded": "{summary} (in report.md)",
     "terminal.report": "report: {path}",
@@ -197,6 +196,6 @@ MESSAGES = {
 
 # Reasons as the records have them (patterns), where a reader is better served by other words.
 REASONS: tuple[tuple[str, str], ...] = (
-    (r"chance of the metric event is null", r"no chance level is defined for it"),
-    (r"(?:low|high|num_correct) of the metric event is null", r"it is not a rate"),
+    (r"chance of the metric event is null", r"no chance level"),
+    (r"(?:low|high|num_correct) of the metric event is null", r"not a rate"),
 )

@@ -65,7 +65,6 @@ MESSAGES = {
     "column.chance": "偶然の水準",
     "column.correct": "正解数",
     "column.split": "分割",
-    "column.note": "数え方",
     "column.kind": "種類",
     "column.file": "ファイル",
     "column.what": "項目",
@@ -141,12 +140,12 @@ MESSAGES = {
     "memory.attempt": "{phase}（プロセス {num}）",
     "metrics.title": "評価指標",
     "metrics.note": "区間は比率の 95 % Wilson 区間、偶然の水準は候補から無作為に選んだ場合の値です。",
+    "metrics.counted": "{name}: {note}",
     "metric.hr1_generation": "HR@1（生成）",
     "metric.hr1_generation_valid": "HR@1（生成、有効な回答のみ）",
     "metric.hr1_scoring": "HR@1（スコアリング）",
     "metric.hr1_recommender": "HR@1（推薦モデル単独）",
     "metric.valid_ratio": "有効回答率",
-    "metric.hr@1": "HR@1",
     "artefacts.title": "チェックポイントと成果物",
     "artefacts.checkpoint": "チェックポイント（ステップ {step}）",
     "artefacts.none": "チェックポイントもその他のファイルも残っていません。",
@@ -199,8 +198,8 @@ MESSAGES = {
 
 # Reasons as the records have them (patterns).
 REASONS: tuple[tuple[str, str], ...] = (
-    (r"chance of the metric event is null", r"偶然の水準は定義されません"),
-    (r"(?:low|high|num_correct) of the metric event is null", r"比率ではありません"),
+    (r"chance of the metric event is null", r"偶然の水準なし"),
+    (r"(?:low|high|num_correct) of the metric event is null", r"比率ではない"),
     (r"(\w+) of the (\w+) event is null", r"\2 イベントの \1 が null です"),
     (r"the (\w+) event has no (\w+)", r"\1 イベントに \2 がありません"),
     (r"the run log has no (\w+) event", r"実行ログに \1 イベントがありません"),

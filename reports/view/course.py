@@ -76,7 +76,7 @@ def memory(story: Story) -> Section:
     if not phases:
         return Section(title=words("memory.title"), blocks=(Paragraph(text=words("memory.no_phase")),))
     on_device = any(isinstance(phase.device, DeviceMemory) for phase in phases)
-    names = ["phase", "seconds", "rss", "rss_peak", *(["allocated_peak", "reserved_peak"] if on_device else [])]
+    names = ["phase", "duration", "rss", "rss_peak", *(["allocated_peak", "reserved_peak"] if on_device else [])]
     table = Table(
         columns=tuple(words(f"column.{name}") for name in names),
         rows=tuple(_phase_row(story, phase, on_device=on_device) for phase in phases),

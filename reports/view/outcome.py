@@ -94,10 +94,12 @@ def reproduction(story: Story) -> Section:
     words = story.words
     device = setting_text(dict(story.trial.requested).get("--device", "auto")) if story.trial else "auto"
     frozen = ("ilora-diag", "train", "--config", f"{story.folder}/config.effective.yaml", "--device", device)
-    lines = [f"# {words('reproduce.frozen')}", shell(*frozen)]
+    commands = {"report": shell("ilora-diag", "report", story.folder)}
+    if not isinstance(story.run.effective, Unavailable):
+        commands = {"frozen": shell(*frozen), **commands}
     if story.trial is not None:
-        lines = [f"# {words('reproduce.typed')}", _as_typed(story.trial), "", *lines]
-    lines += ["", f"# {words('reproduce.report')}", shell("ilora-diag", "report", story.folder)]
+        commands = {"typed": _as_typed(story.trial), **commands}
+    lines = [f"# {words(f'reproduce.{key}')}\n{command}\n" for key, command in commands.items()]
     blocks: list[Block] = [Code(text="\n".join(lines), language="sh")]
     files = [piece for name in _evidence(story) for piece in (", ", link(name, name))][1:]
     if files:
@@ -156,12 +158,7 @@ def _metric(story: Story, metric: EvalMetric) -> str:
     value = story.tell.fixed(metric.value, 2)
     if not isinstance(metric.low, Unavailable) and not isinstance(metric.high, Unavailable):
         value += f" [{metric.low:.2f}, {metric.high:.2f}]"
-    return story.words("headline.metric", name=metric_name(story, metric.name), value=value)
-
-
-def metric_name(story: Story, name: str) -> str:
-    """A metric's name for people; names we have no word for stay as they are."""
-    return story.words.get(f"metric.{name}", name)
+    return story.words("headline.metric", name=story.words.metric(metric.name), value=value)
 
 
 def _way_on(story: Story) -> Text:

@@ -5,7 +5,6 @@ from __future__ import annotations
 from ilora_diag.schema import EvalMetric, Unavailable
 from reports.blocks import Block, Bullets, Paragraph, Section, Table, Text, code, link
 from reports.view.course import figure_blocks
-from reports.view.outcome import metric_name
 from reports.view.story import Story
 from reports.view.unknowns import gaps
 
@@ -17,14 +16,19 @@ def metrics(story: Story) -> Section:
     words, found = story.words, story.run.metrics
     if isinstance(found, Unavailable):
         return Section(title=words("metrics.title"), blocks=(Paragraph(text=story.tell.known(found)),), brief=True)
-    names = ("metric", "value", "interval", "chance", "correct", "samples", "split", "note")
+    names = ("metric", "value", "interval", "chance", "correct", "samples", "split")
     table = Table(
         columns=tuple(words(f"column.{name}") for name in names),
         rows=tuple(_metric_row(story, metric) for metric in found),
         numeric=(1, 2, 3, 4, 5),
     )
-    blocks: tuple[Block, ...] = (*figure_blocks(story, "metrics"), table, Paragraph(text=words("metrics.note")))
-    return Section(title=words("metrics.title"), blocks=blocks, brief=True)
+    blocks: list[Block] = [*figure_blocks(story, "metrics"), table]
+    noted = [metric for metric in found if metric.note]
+    if noted:
+        counted = [words("metrics.counted", name=words.metric(metric.name), note=metric.note) for metric in noted]
+        blocks.append(Bullets(items=tuple(counted)))
+    blocks.append(Paragraph(text=words("metrics.note")))
+    return Section(title=words("metrics.title"), blocks=tuple(blocks), brief=True)
 
 
 def artefacts(story: Story) -> Section:
@@ -43,7 +47,7 @@ def artefacts(story: Story) -> Section:
 def unknowns(story: Story) -> Section:
     """What was not measured and why, and what the trainer warned of."""
     words = story.words
-    rows = tuple((_paths(story, gap.paths), words.reason(gap.reason)) for gap in gaps(story.report))
+    rows = tuple((_paths(story, gap.paths), gap.reason) for gap in gaps(story.report, words.reason))
     blocks: list[Block] = []
     if rows:
         blocks.append(Table(columns=(words("column.what"), words("column.why")), rows=rows))
@@ -55,19 +59,18 @@ def unknowns(story: Story) -> Section:
 
 
 def _metric_row(story: Story, metric: EvalMetric) -> tuple[Text, ...]:
-    tell = story.tell
+    words, tell = story.words, story.tell
     interval = f"[{tell.fixed(metric.low, 3)}, {tell.fixed(metric.high, 3)}]"
     if isinstance(metric.low, Unavailable) or isinstance(metric.high, Unavailable):
         interval = tell.known(metric.low if isinstance(metric.low, Unavailable) else metric.high)
     return (
-        metric_name(story, metric.name),
+        words.metric(metric.name),
         tell.fixed(metric.value, 3),
         interval,
         tell.fixed(metric.chance, 3),
         tell.count(metric.num_correct),
         tell.count(metric.num_samples),
         tell.known(metric.split),
-        metric.note,
     )
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, fields, is_dataclass
 
 from ilora_diag.schema import EvalMetric, Metric, Report, Unavailable
@@ -16,19 +16,19 @@ class Gap:
     paths: tuple[str, ...]
 
 
-def gaps(report: Report) -> tuple[Gap, ...]:
-    """The unknowns of a report by reason, in order of their first appearance.
+def gaps(report: Report, told: Callable[[str], str]) -> tuple[Gap, ...]:
+    """The unknowns of a report by reason as `told` to the reader, in order of their first appearance.
 
     Items of a list share one path, `phases[].device`: a report of a thousand steps has one line for what all lack.
     Metrics alone are told apart, by name. What stands in a trial begins with the trial's id.
     """
     grouped: dict[str, dict[str, None]] = {}
     for skipped in report.skipped:
-        grouped.setdefault(skipped.reason, {})[skipped.what] = None
+        grouped.setdefault(told(skipped.reason), {})[skipped.what] = None
     roots = [("", report.train), *((trial.id, trial) for trial in report.trials)]
     for name, root in roots:
         for path, unknown in _walk(root, name):
-            grouped.setdefault(unknown.reason, {})[path] = None
+            grouped.setdefault(told(unknown.reason), {})[path] = None
     return tuple(Gap(reason, tuple(paths)) for reason, paths in grouped.items())
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 
@@ -43,31 +44,29 @@ NO_FACTS = Unavailable(reason="train records the trainer's environment only", so
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:
+    # Known only where this folder is named on the command line, as in `pytest tests/golden --golden-update`.
     parser.addoption("--golden-update", action="store_true", help="rewrite the golden files instead of comparing")
 
 
 @pytest.fixture
-def golden(request: pytest.FixtureRequest) -> Golden:
-    return Golden(Path(__file__).parent / "expected", update=bool(request.config.getoption("--golden-update")))
+def golden(request: pytest.FixtureRequest) -> Callable[[str, str], None]:
+    """Compares a text with a file that is reviewed when it changes."""
+    folder = Path(__file__).parent / "expected"
+    update = bool(request.config.getoption("--golden-update", default=False))
 
-
-class Golden:
-    """Compares texts with files that are reviewed when they change."""
-
-    def __init__(self, folder: Path, *, update: bool) -> None:
-        self._folder, self._update = folder, update
-
-    def check(self, name: str, text: str) -> None:
-        path = self._folder / name
-        if self._update:
+    def check(name: str, text: str) -> None:
+        path = folder / name
+        if update:
             path.parent.mkdir(parents=True, exist_ok=True)
             path.write_text(text, encoding="utf-8")
         assert path.exists(), f"{path} is missing: pytest tests/golden --golden-update writes it"
         assert text == path.read_text(encoding="utf-8"), f"{name} changed: review the diff of --golden-update"
 
+    return check
+
 
 @pytest.fixture
-def reports() -> dict[str, Report]:
+def fixed_reports() -> dict[str, Report]:
     return {"healthy": healthy(), "oom": out_of_memory(), "bare": bare()}
 
 
@@ -121,11 +120,11 @@ def healthy() -> Report:
             EvalMetric(
                 name="ndcg@10",
                 value=0.187,
-                low=_no_rate(),
-                high=_no_rate(),
+                low=_null("low"),
+                high=_null("high"),
                 num_samples=200,
-                num_correct=_no_rate(),
-                chance=_no_rate(),
+                num_correct=_null("num_correct"),
+                chance=_null("chance"),
                 split="test",
                 note="rank over the catalogue",
             ),
@@ -184,12 +183,15 @@ def out_of_memory() -> Report:
         '    loss = teacher(batch)\n  File "~/src/ilora/model.py", line 120, in forward\n'
         f"torch.OutOfMemoryError: {message}\n"
     )
-    begun = Unavailable(reason="the phase did not end", source="runlog:phase.seconds")
+    begun = Unavailable(reason="the phase train did not end", source="runlog:phase.seconds")
     healthy_run = healthy().train
     assert healthy_run is not None
     run = replace(
         healthy_run,
         run_id="20251121-041500-02ab",
+        requested=(("--config", "incident"), ("--device", "cuda"), ("train.batch_size", 32)),
+        effective=(("llm.preset", "opt-125m"), ("train.batch_size", 32), ("--device", "cuda")),
+        plan=TrainPlan(max_steps=80, start_step=0, tokens_per_batch=Unavailable(reason="not logged", source="runlog")),
         environment=replace(
             _environment(),
             device="cuda",
@@ -202,11 +204,11 @@ def out_of_memory() -> Report:
             replace(_phase("train", 12.6, 0.0, 2100), seconds=begun, device=device),
         ),
         steps=steps,
-        metrics=Unavailable(reason="the run ended before it was evaluated", source="runlog:metric"),
+        metrics=Unavailable(reason="nothing was evaluated; the last phase was train", source="runlog:metric"),
         outcome=TrainOutcome(
             state=TrainState.FAILED,
             last_phase="train",
-            resume_from=Unavailable(reason="no checkpoint was written", source="runlog:checkpoint"),
+            resume_from=_no_checkpoint(),
             error=TrainError(phase="train", type="OutOfMemoryError", message=message, traceback=traceback),
         ),
         val_losses=(),
@@ -245,28 +247,29 @@ def out_of_memory() -> Report:
 
 def bare() -> Report:
     """The trainer was killed before it wrote a word."""
-    silent = Unavailable(reason="the run log has no such event", source="runlog.jsonl")
+    silent = Unavailable(reason="no phase began", source="runlog.jsonl")
+    timeless = Unavailable(reason="the run log has no event with a time", source="runlog.jsonl")
     run = TrainRun(
         run_id="20251121-050000-dead",
-        started_at=silent,
-        ended_at=silent,
+        started_at=timeless,
+        ended_at=timeless,
         num_attempts=0,
-        requested=Unavailable(reason="config.requested.yaml is missing", source="config.requested.yaml"),
-        effective=Unavailable(reason="config.effective.yaml is missing", source="config.effective.yaml"),
-        environment=silent,
-        data=silent,
-        model=silent,
-        plan=silent,
+        requested=Unavailable(reason="there is no config.requested.yaml", source="config.requested.yaml"),
+        effective=Unavailable(reason="there is no config.effective.yaml", source="config.effective.yaml"),
+        environment=_absent("environment"),
+        data=_absent("data"),
+        model=_absent("model"),
+        plan=_absent("train_begin"),
         phases=(),
-        steps=silent,
-        metrics=silent,
-        outcome=TrainOutcome(state=TrainState.CUT_OFF, last_phase=silent, resume_from=silent),
+        steps=Unavailable(reason="no step was logged; no phase began", source="runlog.jsonl"),
+        metrics=Unavailable(reason="nothing was evaluated; no phase began", source="runlog.jsonl"),
+        outcome=TrainOutcome(state=TrainState.CUT_OFF, last_phase=silent, resume_from=_no_checkpoint()),
     )
     trial = Trial(
         id="T-01",
         probe="train",
         requested=(),
-        effective=silent,
+        effective=Unavailable(reason="there is no config.effective.yaml", source="config.effective.yaml"),
         status=Status.CRASHED,
         started_at=START,
         seconds=0.4,
@@ -378,7 +381,7 @@ def _rate(name: str, correct: int, num: int, chance: float | None, note: str) ->
     """A rate with an interval of the right size; the exact one is the trainer's business."""
     value = correct / num
     half = 1.96 * math.sqrt(value * (1 - value) / num)
-    known: Known[float] = _no_rate() if chance is None else chance
+    known: Known[float] = _null("chance") if chance is None else chance
     return EvalMetric(
         name=name,
         value=value,
@@ -392,5 +395,13 @@ def _rate(name: str, correct: int, num: int, chance: float | None, note: str) ->
     )
 
 
-def _no_rate() -> Unavailable:
-    return Unavailable(reason="not a rate", source="runlog:metric")
+def _null(key: str) -> Unavailable:
+    return Unavailable(reason=f"{key} of the metric event is null", source="runlog.jsonl:99")
+
+
+def _absent(event: str) -> Unavailable:
+    return Unavailable(reason=f"the run log has no {event} event", source="runlog.jsonl")
+
+
+def _no_checkpoint() -> Unavailable:
+    return Unavailable(reason="no checkpoint was written", source="runlog.jsonl")
