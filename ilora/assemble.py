@@ -11,6 +11,7 @@ import torch
 
 from ilora.checkpoint import Identity
 from ilora.config import Config, ConfigError
+from ilora.data.prompts import load_templates, tokenizer_texts
 from ilora.data.records import SequenceData
 from ilora.device import Placement
 from ilora.llm import LoadedLlm, load_llm, resolve_target_modules
@@ -103,14 +104,33 @@ def build_teacher(config: Config, recommender: Recommender, llm: LoadedLlm, plac
 
 
 def obtain_llm(config: Config, data: SequenceData, placement: Placement) -> LoadedLlm:
-    """Load the configured language model where it will stay, in the placement's type."""
-    return load_llm(
+    """Load the configured language model where it will stay, in the placement's type.
+
+    Raises:
+        ConfigError: the model has fewer positions than the longest sample needs.
+    """
+    templates = load_templates(config.data.prompt, config.data.prompt_file)
+    llm = load_llm(
         config.llm,
         dtype=placement.dtype,
         device=placement.device,
         cache_dir=config.data.cache_dir,
-        texts=data.catalogue.titles,
+        texts=tokenizer_texts(data.catalogue, templates),
     )
+    _check_positions(config, getattr(llm.model.config, "max_position_embeddings", None))
+    return llm
+
+
+def _check_positions(config: Config, positions: int | None) -> None:
+    generates = config.model.head == "lm" and config.eval.generation
+    beyond = config.eval.max_new_tokens if generates else 0
+    if positions is not None and config.data.max_seq_len + beyond > positions:
+        raise ConfigError(
+            "data.max_seq_len",
+            config.data.max_seq_len,
+            f"16..{positions - beyond}",
+            f"The language model has {positions} positions" + (f", {beyond} of them for the answer" if beyond else ""),
+        )
 
 
 def _train(config: Config, data: SequenceData, placement: Placement, log: RunLog) -> Recommender:

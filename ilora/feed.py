@@ -25,11 +25,16 @@ class Feed:
         data: the splits.
         tokenizer: of the language model.
         rank: which share of each batch or split is this process's.
+        pin_memory: put batches into page-locked memory, for a GPU.
     """
 
-    def __init__(self, config: Config, data: SequenceData, tokenizer: TextTokenizer, rank: Rank) -> None:
+    def __init__(
+        self, config: Config, data: SequenceData, tokenizer: TextTokenizer, rank: Rank, *, pin_memory: bool = False
+    ) -> None:
         self.config, self.data, self.tokenizer, self.rank = config, data, tokenizer, rank
-        self._train_collator = self._collator("train")
+        self._pin_memory = pin_memory
+        # The item head reads the last token of the prompt: with the answer behind it, it would read the answer.
+        self._train_collator = self._collator("prompt" if config.model.head == "items" else "train", "right")
         self._prompt_collator = self._collator("prompt")
         self._num_items = data.catalogue.num_items
 
@@ -101,14 +106,19 @@ class Feed:
     ) -> Iterable[Batch]:
         dataset = PromptDataset(split, self._sampler(split, self.config.eval.seed if seed is None else seed))
         workers = self.config.data.num_workers if num_workers is None else num_workers
-        return make_loader(dataset, plan, collator, num_workers=workers)
+        return make_loader(dataset, plan, collator, num_workers=workers, pin_memory=self._pin_memory)
 
     def _sampler(self, split: Sequences, seed: int) -> CandidateSampler:
         return CandidateSampler.from_config(
             self.config.data, split, self._num_items, compat=self.config.compat, seed=seed
         )
 
-    def _collator(self, mode: str) -> PromptCollator:
+    def _collator(self, mode: str, padding_side: str | None = None) -> PromptCollator:
         return PromptCollator.from_config(
-            self.tokenizer, self.data.catalogue, self.config.data, mode=mode, compat=self.config.compat
+            self.tokenizer,
+            self.data.catalogue,
+            self.config.data,
+            mode=mode,
+            padding_side=padding_side,
+            compat=self.config.compat,
         )

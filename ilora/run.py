@@ -58,7 +58,8 @@ def run_stage(session: Session) -> dict[str, object]:
         llm = obtain_llm(config, data, session.placement)
     with log.phase("build"):
         teacher = build_teacher(config, recommender, llm, session.placement)
-        feed = Feed(config, data, llm.tokenizer, session.rank)
+        pin_memory = session.placement.device.type == "cuda"
+        feed = Feed(config, data, llm.tokenizer, session.rank, pin_memory=pin_memory)
         log.event("model", **describe_model(teacher, llm, session.placement))
     step, interrupted, path = _train(session, teacher, feed, data, checkpoint)
     result: dict[str, object] = {"steps": step, "checkpoint": path and path.name}

@@ -34,6 +34,9 @@ REFERENCE_SETTINGS = {
 # Both spellings choose a preset: the short one is typed, the long one stands in written configurations.
 _LLM_CHOICE = ("llm", "llm.preset")
 
+# The preset of a model that `llm.path` or `llm.name` alone describes: its architecture is read from its files.
+OWN_MODEL = "own"
+
 Leaf = tuple[str, Any]
 
 
@@ -81,7 +84,13 @@ def dump_config(config: Config) -> str:
 
 
 def _apply(tree: DictConfig, layer: Sequence[Leaf]) -> None:
-    """Set one layer's leaves; a language model it chooses comes first, whatever the order they were typed in."""
+    """Set one layer's leaves; a language model it chooses comes first, whatever the order they were typed in.
+
+    A path or hub name without a preset chooses a model too: nothing of an earlier layer's model stays behind.
+    """
+    given = dict(layer)
+    if not given.keys() & set(_LLM_CHOICE) and (given.get("llm.path") or given.get("llm.name")):
+        _set_llm_preset(tree, OWN_MODEL)
     for key, value in layer:
         if key in _LLM_CHOICE:
             _set_llm_preset(tree, value)
@@ -91,6 +100,9 @@ def _apply(tree: DictConfig, layer: Sequence[Leaf]) -> None:
 
 
 def _set_llm_preset(tree: DictConfig, name: object) -> None:
+    if name == OWN_MODEL:
+        tree.llm = OmegaConf.structured(LlmConfig(preset=OWN_MODEL))
+        return
     if name not in llm_preset_names():
         close = difflib.get_close_matches(str(name), llm_preset_names(), n=1, cutoff=0.4)
         hint = f"Did you mean llm={close[0]}?" if close else "Real weights: llm.path=DIR|FILE.gguf or llm.name=HUB_ID"

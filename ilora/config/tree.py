@@ -49,7 +49,8 @@ class DataConfig:
     max_seq_len: int = _key(512, "tokens per training sample; the oldest history items are left out to fit", low=16)
     prompt: str = _key("movie", "wording of the prompts", choices=("movie", "artist", "game", "book", "item"))
     prompt_file: str | None = _key(
-        None, "text file with templates of your own, one a line, each with [HistoryHere] and [CansHere]; replaces `prompt`"
+        None,
+        "text file with templates of your own, one a line, each with [HistoryHere] and [CansHere]; replaces `prompt`",
     )
     num_workers: int = _key(0, "processes that prepare batches; 0 prepares them in the trainer", low=0)
     seed: int = _key(1234, "seeds candidate sampling, the templates and the order of samples", low=0)

@@ -44,7 +44,9 @@ def cache_dir(tmp_path_factory: pytest.TempPathFactory) -> Path:
 @pytest.fixture
 def configure(cache_dir: Path) -> Callable[..., Config]:
     def make(*overrides: str) -> Config:
-        return load_config(["lora.dropout=0", f"data.cache_dir={cache_dir}", *overrides], file="tiny")
+        return load_config(
+            ["lora.dropout=0", "data.max_seq_len=400", f"data.cache_dir={cache_dir}", *overrides], file="tiny"
+        )
 
     return make
 

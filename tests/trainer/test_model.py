@@ -8,8 +8,11 @@ import pytest
 import torch
 import torch.nn.functional as F
 
-from ilora.config import Config
+from ilora.assemble import obtain_llm
+from ilora.config import Config, ConfigError
 from ilora.data.batch import Batch
+from ilora.data.records import SequenceData
+from ilora.device import Placement
 from ilora.feed import Feed
 from ilora.lora import use_users
 from ilora.model import ILoRATeacher, positions
@@ -53,7 +56,8 @@ def test_the_reference_averages_over_tokens(
     configure: Configure, make_teacher: MakeTeacher, make_feed: MakeFeed
 ) -> None:
     config = configure()
-    batch, teacher = _first(make_feed(config)), make_teacher(config).eval()
+    teacher = make_teacher(config).eval()
+    batch = next(batch for batch in make_feed(config).training(0) if len(set(batch.label_counts.tolist())) > 1)
     by_sample = teacher(batch)
     teacher.token_mean = True
     logits = teacher.target_logits(teacher.hidden_states(batch), batch)
@@ -169,3 +173,22 @@ def test_a_model_that_caps_its_logits_is_refused(
     model.config.final_logit_softcapping = 30.0
     with pytest.raises(ValueError, match=r"final_logit_softcapping=30\.0"):
         _refuse_logit_transforms(model)
+
+
+def test_the_item_head_never_sees_the_answer(
+    configure: Configure, make_teacher: MakeTeacher, make_feed: MakeFeed
+) -> None:
+    """Training and validation read the same prompts as evaluation: no token of the target's title behind them."""
+    feed = make_feed(configure("model.head=items", "train.eval_batches=1"))
+    for batch in (_first(feed), next(iter(feed.validation()))):
+        assert batch.label_ids.numel() == 0
+        for index, target in enumerate(batch.targets.tolist()):
+            answer = feed.answer_ids(target)
+            last = int(batch.last_cols[index])
+            assert batch.input_ids[index, last - len(answer) + 1 : last + 1].tolist() != answer
+
+
+def test_a_model_with_too_few_positions_is_refused(configure: Configure, data: SequenceData) -> None:
+    config = configure("llm=tiny-opt", "data.max_seq_len=512", "eval.max_new_tokens=12")
+    with pytest.raises(ConfigError, match=r"data\.max_seq_len=512: allowed is 16\.\.500"):
+        obtain_llm(config, data, Placement(device=torch.device("cpu"), precision="fp32"))

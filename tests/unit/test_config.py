@@ -50,6 +50,15 @@ def test_choosing_a_language_model_forgets_the_path_of_the_one_before() -> None:
     assert load_config(["llm=tiny"]).llm.path is None
 
 
+def test_a_model_of_ones_own_leaves_nothing_of_the_preset_behind(tmp_path: Path) -> None:
+    config = load_config(["llm.name=some/model", "llm.attn_implementation=eager"])
+    assert (config.llm.preset, config.llm.path, config.llm.arch) == ("own", None, {})
+    assert config.llm.attn_implementation == "eager"
+    file = tmp_path / "effective.yaml"
+    file.write_text(dump_config(config))
+    assert load_config(file=file) == config
+
+
 def test_order_of_typed_overrides_does_not_matter_for_the_language_model() -> None:
     assert load_config(["llm.seed=7", "llm=tiny"]) == load_config(["llm=tiny", "llm.seed=7"])
 
