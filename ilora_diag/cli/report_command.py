@@ -13,6 +13,7 @@ from ilora_diag.cli.streams import Lang, chosen_lang, emit
 from ilora_diag.engine.events import RUNLOG_NAME
 from ilora_diag.engine.redact import this_identity
 from ilora_diag.engine.report_check import check_report
+from ilora_diag.engine.run_folder import is_running
 from ilora_diag.engine.runlog import EFFECTIVE_NAME, RunFolderError
 from ilora_diag.engine.train_report import build_report
 from reports.json import JsonRenderer
@@ -32,6 +33,11 @@ def run_report(run: Path, *, lang: Lang | None, output: str | None, check: bool)
             f"{run} holds no run (neither {RUNLOG_NAME} nor {EFFECTIVE_NAME}): name a folder that `ilora-diag train` "
             "wrote, such as reports/runs/ID",
             ExitCode.USAGE,
+        )
+    if is_running(run):
+        raise CommandError(
+            f"{run} is still being trained in; its report is written when that ends. Events so far: {run / RUNLOG_NAME}",
+            ExitCode.INCONCLUSIVE,
         )
     language = chosen_lang(lang, os.environ)
     try:

@@ -49,9 +49,9 @@ def run_train(request: TrainRequest, *, lang: Lang | None, as_json: bool) -> Exi
             trial = watch(run, trainer_argv(run, request.device), display, deadline_s=request.deadline_s)
     except JournalError as error:
         raise CommandError(str(error), ExitCode.USAGE) from error
-    report = build_report(run.folder, now=time.time(), tool_version=version("ilora-diag"), identity=this_identity())
-    report = write_report(report, run.folder, language.value)
-    _tell(report, run, language, as_json=as_json)
+    except OSError as error:
+        raise CommandError(f"the training cannot be journaled: {error}", ExitCode.FAILURE) from error
+    _tell(_written(run, language), run, language, as_json=as_json)
     return exit_code(trial)
 
 
@@ -69,6 +69,17 @@ def _prepare(request: TrainRequest) -> PreparedRun:
         raise CommandError(str(error), ExitCode.USAGE) from error
     except OSError as error:
         raise CommandError(f"cannot make the run folder: {error}", ExitCode.PRECONDITION) from error
+
+
+def _written(run: PreparedRun, lang: Lang) -> Report:
+    """The run's report, after it was written into its folder."""
+    report = build_report(run.folder, now=time.time(), tool_version=version("ilora-diag"), identity=this_identity())
+    try:
+        return write_report(report, run.folder, lang.value)
+    except OSError as error:
+        again = shell("ilora-diag", "report", str(run.folder))
+        message = f"{headline(report, lang.value)}; its report cannot be written: {error}. To try again, type: {again}"
+        raise CommandError(message, ExitCode.FAILURE) from error
 
 
 def _tell(report: Report, run: PreparedRun, lang: Lang, *, as_json: bool) -> None:

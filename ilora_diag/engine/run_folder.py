@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import fcntl
 import os
 import secrets
 import shlex
@@ -13,6 +14,7 @@ from pathlib import Path
 import yaml
 
 from ilora.config import dump_config, load_config
+from ilora_diag.engine.journal import JOURNAL_NAME
 from ilora_diag.engine.runlog import EFFECTIVE_NAME, REQUESTED_NAME, RunFolderError, read_settings
 from ilora_diag.schema import Settings, Unavailable, Value
 
@@ -73,6 +75,21 @@ def prepare_run(request: TrainRequest, *, now: float) -> PreparedRun:
     return PreparedRun(folder=folder, requested=requested, resumed=request.resume is not None)
 
 
+def is_running(folder: Path) -> bool:
+    """Whether an observer follows a training in this folder right now: it holds its journal locked."""
+    try:
+        handle = os.open(folder / JOURNAL_NAME, os.O_RDONLY)
+    except FileNotFoundError:
+        return False
+    try:
+        fcntl.flock(handle, fcntl.LOCK_SH | fcntl.LOCK_NB)
+    except BlockingIOError:
+        return True
+    finally:
+        os.close(handle)
+    return False
+
+
 def typed_settings(request: TrainRequest) -> Settings:
     """Options, then the settings of the file, then the overrides; of a key set twice, the later."""
     options: list[tuple[str, Value]] = [("--device", request.device)]
@@ -94,12 +111,14 @@ def _override(text: str) -> tuple[str, Value]:
 
 
 def _resumable(folder: Path) -> Path:
-    if (folder / EFFECTIVE_NAME).is_file():
-        return folder
-    raise RunFolderError(
-        f"{folder} holds no run to resume (there is no {EFFECTIVE_NAME}): name a folder that `ilora-diag train` wrote, "
-        f"such as {RUNS_FOLDER}/ID"
-    )
+    if not (folder / EFFECTIVE_NAME).is_file():
+        raise RunFolderError(
+            f"{folder} holds no run to resume (there is no {EFFECTIVE_NAME}): name a folder that `ilora-diag train` "
+            f"wrote, such as {RUNS_FOLDER}/ID"
+        )
+    if is_running(folder):
+        raise RunFolderError(f"{folder} is being trained in by another process: wait for it, or interrupt it first")
+    return folder
 
 
 def _new_folder(asked: Path | None, now: float) -> Path:

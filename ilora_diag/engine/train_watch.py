@@ -116,7 +116,9 @@ def _stop_on_signal(listener: Listener) -> Iterator[StopRequest]:
     if threading.current_thread() is not threading.main_thread():
         yield stop  # only the main thread can set handlers
         return
-    before = {number: signal.signal(number, handle) for number in _STOP_SIGNALS}
+    # A signal that is ignored stays so: under nohup, or in a shell's background, somebody chose that.
+    heeded = [number for number in _STOP_SIGNALS if signal.getsignal(number) is not signal.SIG_IGN]
+    before = {number: signal.signal(number, handle) for number in heeded}
     try:
         yield stop
     finally:

@@ -14,6 +14,7 @@ import pytest
 from ilora_diag.cli import main
 from ilora_diag.cli.streams import Lang, chosen_lang
 from ilora_diag.cli.train_command import exit_code
+from ilora_diag.engine.journal import Journal
 from ilora_diag.engine.run_folder import TrainRequest, prepare_run
 from ilora_diag.schema import Status, Trial
 
@@ -116,10 +117,34 @@ def test_check_is_one_when_the_report_does_not_hold(run_folder: Path) -> None:
     assert "- figures/loss.svg is referred to and does not exist" in bad.stdout
 
 
+def test_a_run_under_way_has_no_report_yet(run_folder: Path) -> None:
+    with Journal(run_folder / "journal.jsonl"):
+        result = run("report", "run", cwd=run_folder.parent)
+    assert (result.returncode, result.stdout) == (3, "")
+    assert "still being trained in" in result.stderr
+
+
 def test_a_reader_that_leaves_early_is_no_failure(run_folder: Path) -> None:
     command = f"{sys.executable} -P -m ilora_diag report run --format json | head -c 1; exit ${{PIPESTATUS[0]}}"
     result = subprocess.run(["bash", "-c", command], cwd=run_folder.parent, capture_output=True, text=True, timeout=60)
     assert (result.returncode, result.stderr) == (0, "")
+
+
+def test_a_full_disk_is_said_and_the_old_report_stays(
+    run_folder: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (run_folder / "report.md").write_text("old")
+
+    def full(_handle: int) -> None:
+        raise OSError(28, "No space left on device")
+
+    # The door to the disk: what a full one does when the bytes are to be made durable.
+    monkeypatch.setattr("os.fsync", full)
+    with pytest.raises(SystemExit) as ended:
+        main(["report", str(run_folder)])
+    assert ended.value.code == 1
+    assert "cannot write the report" in capsys.readouterr().err
+    assert (run_folder / "report.md").read_text() == "old"
 
 
 @pytest.mark.parametrize("debug", [False, True])

@@ -8,7 +8,8 @@ from pathlib import Path
 import pytest
 
 from ilora.config import ConfigError, load_config
-from ilora_diag.engine.run_folder import TrainRequest, prepare_run, typed_settings
+from ilora_diag.engine.journal import Journal
+from ilora_diag.engine.run_folder import TrainRequest, is_running, prepare_run, typed_settings
 from ilora_diag.engine.runlog import RunFolderError, read_settings
 
 
@@ -97,6 +98,18 @@ def test_resuming_keeps_the_runs_own_configuration_and_adds_what_is_typed() -> N
     requested = read_settings(Path("run/config.requested.yaml"))
     assert isinstance(requested, tuple)
     assert {"train.lr", "train.max_steps", "--config"} <= dict(requested).keys()
+
+
+def test_a_run_under_way_is_not_resumed_and_its_configuration_not_touched() -> None:
+    run = prepare_run(TrainRequest(config="tiny", run_dir=Path("run")), now=0.0)
+    assert not is_running(run.folder)
+    before = (run.folder / "config.effective.yaml").read_text()
+    with Journal(run.folder / "journal.jsonl"):
+        assert is_running(run.folder)
+        with pytest.raises(RunFolderError, match="by another process"):
+            prepare_run(TrainRequest(overrides=("train.max_steps=99",), resume=run.folder), now=1.0)
+    assert (run.folder / "config.effective.yaml").read_text() == before
+    assert not is_running(run.folder)
 
 
 def test_resuming_what_is_no_run_says_so_and_makes_nothing(tmp_path: Path) -> None:

@@ -123,6 +123,18 @@ def test_a_stop_signal_reaches_the_trainer_and_the_run_counts_as_interrupted(
     assert signal.getsignal(number) is before
 
 
+def test_a_signal_that_is_ignored_stays_ignored_as_under_nohup(
+    prepared: PreparedRun, fake_trainer: Trainer, healthy: str
+) -> None:
+    before = signal.signal(signal.SIGHUP, signal.SIG_IGN)
+    try:
+        _send_after_first_step(prepared.folder, signal.SIGHUP)
+        trial = watch(prepared, fake_trainer(f"{healthy}\ntime.sleep(0.5)"), Recorder())
+    finally:
+        signal.signal(signal.SIGHUP, before)
+    assert trial.status is Status.OK
+
+
 def test_asking_twice_does_not_wait_for_a_trainer_that_will_not_listen(
     prepared: PreparedRun, fake_trainer: Trainer
 ) -> None:
