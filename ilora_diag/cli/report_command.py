@@ -36,7 +36,7 @@ def run_report(run: Path, *, lang: Lang | None, output: str | None, check: bool)
         )
     if is_running(run):
         raise CommandError(
-            f"{run} is still being trained in; its report is written when that ends. Events so far: {run / RUNLOG_NAME}",
+            f"{run} is still being trained in; its report comes when that ends. Events so far: {run / RUNLOG_NAME}",
             ExitCode.INCONCLUSIVE,
         )
     language = chosen_lang(lang, os.environ)
