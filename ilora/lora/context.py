@@ -84,9 +84,9 @@ class GateContext:
         if not torch.compiler.is_compiling():  # a compiled region is recomputed by its own graph, without Python
             graph_task = _graph_task()
             if graph_task != _NO_BACKWARD and (frame is None or frame.graph_task != graph_task):
-                raise RecomputeError
+                raise RecomputeError()
         if frame is None:
-            raise GateMissingError
+            raise GateMissingError()
         return frame
 
     def checkpoint_contexts(self, inner: Callable[[], CheckpointContexts] | None = None) -> CheckpointContexts:

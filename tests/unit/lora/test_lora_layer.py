@@ -68,6 +68,18 @@ def test_inputs_that_are_not_contiguous_give_the_same() -> None:
     assert x.grad is not None
 
 
+def test_backward_does_not_go_through_a_view_of_the_output() -> None:
+    layer, context = adapted(nn.Linear(IN, OUT, bias=True))
+    with context.use(torch.rand(B, 4, dtype=torch.float64)):
+        output = layer(torch.randn(B, S, IN, dtype=torch.float64, requires_grad=True))
+    names, node = [], output.grad_fn
+    while node is not None:
+        names.append(node.name())
+        node = node.next_functions[0][0] if node.next_functions else None
+    assert "AddmmBackward0" in names
+    assert {"CopySlices", "CloneBackward0"}.isdisjoint(names)  # they would copy the whole gradient, or the output
+
+
 def test_the_base_weight_is_neither_copied_nor_moved() -> None:
     base = nn.Linear(IN, OUT)
     pointer = base.weight.data_ptr()
