@@ -16,6 +16,7 @@ from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, contextmanager, nullcontext
 from dataclasses import dataclass, replace
 from types import TracebackType
+from typing import NoReturn
 
 import torch
 from torch import Tensor
@@ -84,9 +85,9 @@ class GateContext:
         if not torch.compiler.is_compiling():  # a compiled region is recomputed by its own graph, without Python
             graph_task = _graph_task()
             if graph_task != _NO_BACKWARD and (frame is None or frame.graph_task != graph_task):
-                raise RecomputeError()
+                raise RecomputeError
         if frame is None:
-            raise GateMissingError()
+            _refuse()
         return frame
 
     def checkpoint_contexts(self, inner: Callable[[], CheckpointContexts] | None = None) -> CheckpointContexts:
@@ -128,6 +129,14 @@ class _Recorded:
     ) -> bool | None:
         self._stack.frames.pop()
         return self._inner.__exit__(kind, error, trace)
+
+
+def _raise_missing() -> NoReturn:
+    raise GateMissingError
+
+
+# Outside of compiled graphs: some versions of Dynamo answer an error of one's own with an assertion of theirs.
+_refuse: Callable[[], NoReturn] = torch.compiler.disable(_raise_missing)  # type: ignore[no-untyped-call]
 
 
 def _graph_task() -> int:
