@@ -13,7 +13,7 @@ from torch import Tensor, nn
 from ilora.lora import checkpointing
 from ilora.lora.config import MoeLoraConfig
 from ilora.lora.context import GateContext
-from ilora.lora.errors import AdapterStateError, GateMissingError, MergeNeedsGatesError, UnsupportedLayerError
+from ilora.lora.errors import AdapterStateError, GateMissingError, UnsupportedLayerError
 from ilora.lora.gate import Gate, build_gate
 from ilora.lora.layer import Linear, move_unless_meta
 from ilora.lora.registry import PREFIX
@@ -138,10 +138,6 @@ class MoeLoraModel(BaseTuner):  # type: ignore[misc]  # peft is untyped here
         checkpointing.uninstall(model)
         return model
 
-    def _check_merge_allowed(self) -> None:
-        """Called by PEFT's merge_adapter and merge_and_unload, which have no way to pass gates."""
-        raise MergeNeedsGatesError
-
     def _load_from_state_dict(self, state_dict: Mapping[str, Tensor], prefix: str, *args: Any) -> None:
         """Checks names before anything is loaded: PEFT passes strict=False, and would leave gates random in silence."""
         _check_names(set(state_dict), self._adapter_keys(prefix), {prefix + key for key in self.state_dict()}, prefix)
@@ -192,7 +188,10 @@ def gate_context(model: nn.Module) -> GateContext:
 
 
 def merge_with_gates(model: nn.Module, gates: Tensor, *, safe_merge: bool = False) -> None:
-    """Write the update for one fixed mixture (N,) into the base weights; `model.unmerge_adapter()` takes it out again.
+    """Write the update for one fixed mixture (N,) into the base weights.
+
+    `model.unmerge_adapter()` takes it out again; `model.unload()` gives the base model with it, without adapters. PEFT's
+    own merge methods cannot say which gates, and are refused by the layers.
 
     Raises:
         GateShapeError: not one weight per expert.

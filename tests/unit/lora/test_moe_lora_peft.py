@@ -420,6 +420,15 @@ def test_a_model_merged_for_one_mixture_answers_as_with_it(make_base: MakeModel,
         assert torch.allclose(logits(model), gated, rtol=1e-10, atol=1e-12)
 
 
+def test_a_merged_model_can_be_unloaded_for_good(make_llama: MakeModel, randomise_b: Randomise) -> None:
+    model = get_peft_model(make_llama(), config("external")).double().eval()
+    randomise_b(model)
+    with use_gates(model, torch.eye(NUM_EXPERTS)[:1]):
+        gated = logits(model)
+    merge_with_gates(model, torch.eye(NUM_EXPERTS)[0])
+    assert torch.allclose(logits(model.unload()), gated, rtol=1e-10, atol=1e-12)
+
+
 def test_unloading_gives_the_base_model_back(make_llama: MakeModel) -> None:
     base = make_llama()
     assert get_peft_model(base, config()).unload() is base
