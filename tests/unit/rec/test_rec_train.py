@@ -210,3 +210,18 @@ def test_candidates_without_the_target_have_no_rank() -> None:
 
     with pytest.raises(ValueError, match="leave the target out"):
         candidate_ranks(Favourites(1), sequences, sampler)
+
+
+def test_small_steps_use_one_thread_and_the_old_number_returns() -> None:
+    torch.set_num_threads(2)
+    seen: list[int] = []
+
+    train_recommender(
+        make_data(num_train=64),
+        dataclasses.replace(CFG, max_epochs=1),
+        device="cpu",
+        on_epoch=lambda result: seen.append(torch.get_num_threads()),
+    )
+
+    assert seen == [1]
+    assert torch.get_num_threads() == 2
