@@ -7,11 +7,10 @@ from typing import Any, cast
 
 import torch
 from torch import Tensor
-from torch.nn.utils.rnn import pad_sequence
 
 from ilora.data.batch import Batch
 from ilora.lora import use_users
-from ilora.model import ILoRATeacher, positions
+from ilora.model import ILoRATeacher
 from ilora.tokenizer import TextTokenizer
 
 
@@ -49,12 +48,12 @@ def generate_answers(
 def answer_log_likelihoods(teacher: ILoRATeacher, batch: Batch, answers: Callable[[int], Sequence[int]]) -> Tensor:
     """Log-likelihood of each candidate's answer after its prompt: (B, C), float32.
 
-    The prompt is read once a sample; its cache is then shared by the sample's C answers, which are read as one batch.
-    The likelihood is of the whole answer, the end of the line included, so that a title is not favoured for being the
-    beginning of another; it is not divided by the length.
+    A sample is read as one sequence, the prompt and then its C answers side by side: each answer sees the prompt and
+    itself, so the prompt is read once and no token is padding. The likelihood is of the whole answer, the end of the
+    line included, so that a title is not favoured for being the beginning of another; it is not divided by the length.
 
     Args:
-        teacher: in eval mode.
+        teacher: in eval mode; its attention must take a mask of its own (sdpa and eager do).
         batch: prompts, padded on any side.
         answers: item id -> token ids of its answer.
     """
@@ -62,34 +61,40 @@ def answer_log_likelihoods(teacher: ILoRATeacher, batch: Batch, answers: Callabl
     embeds, users = teacher.embed(batch), teacher.users(batch)
     rows = []
     for index in range(len(batch)):
-        real = batch.attention_mask[index].bool()
-        prompt = embeds[index : index + 1, real]
+        prompt = embeds[index, batch.attention_mask[index].bool()]
         tokens = [torch.tensor(answers(item), device=prompt.device) for item in batch.candidates[index].tolist()]
-        rows.append(_continuations(teacher, prompt, users[index : index + 1], tokens))
+        rows.append(_side_by_side(teacher, prompt, users[index : index + 1], tokens))
     return torch.stack(rows)
 
 
-def _continuations(teacher: ILoRATeacher, prompt: Tensor, user: Tensor, answers: Sequence[Tensor]) -> Tensor:
-    """Log-likelihoods of C answers after one prompt (1, S, E): (C,)."""
-    lengths = torch.tensor([len(answer) for answer in answers], device=prompt.device)
-    tokens = pad_sequence(list(answers), batch_first=True)  # (C, T), right-padded
-    num_answers, num_tokens = tokens.shape
-    head = teacher.causal_lm.get_output_embeddings()
+def _side_by_side(teacher: ILoRATeacher, prompt: Tensor, user: Tensor, answers: Sequence[Tensor]) -> Tensor:
+    """Log-likelihoods (C,) of C answers after one prompt (P, E)."""
+    num_prompt, device = len(prompt), prompt.device
+    lengths = torch.tensor([len(answer) for answer in answers], device=device)
+    # Each answer's last token is predicted, never read.
+    read = torch.cat([answer[:-1] for answer in answers])
+    owner = torch.arange(len(answers), device=device).repeat_interleave(lengths - 1)
+    within = torch.cat([torch.arange(len(answer) - 1, device=device) for answer in answers])
+    embeds = torch.cat([prompt, teacher.causal_lm.get_input_embeddings()(read)])
     with use_users(teacher.llm, user):
-        read = teacher.backbone(inputs_embeds=prompt, use_cache=True)
-    first = head(read.last_hidden_state[:, -1:]).expand(num_answers, -1, -1)
-    read.past_key_values.batch_repeat_interleave(num_answers)
-    mask = torch.arange(num_tokens, device=prompt.device) < lengths[:, None]
-    seen = mask.new_ones(num_answers, prompt.shape[1])
-    full_mask = torch.cat([seen, mask], dim=1).long()
-    with use_users(teacher.llm, user.expand(num_answers, -1)):
-        rest = teacher.backbone(
-            inputs_embeds=teacher.causal_lm.get_input_embeddings()(tokens),
-            attention_mask=full_mask,
-            position_ids=positions(full_mask)[:, prompt.shape[1] :],
-            past_key_values=read.past_key_values,
-            use_cache=True,
-        ).last_hidden_state
-    logits = torch.cat([first, head(rest[:, :-1])], dim=1).float()  # (C, T, vocabulary)
-    log_probabilities = logits.log_softmax(dim=-1).gather(2, tokens[..., None])[..., 0]
-    return (log_probabilities * mask).sum(dim=1)
+        hidden = teacher.backbone(
+            inputs_embeds=embeds[None],
+            attention_mask=_branching_mask(num_prompt, owner, embeds.dtype),
+            position_ids=torch.cat([torch.arange(num_prompt, device=device), num_prompt + within])[None],
+            use_cache=False,
+        ).last_hidden_state[0]
+    # A first token is predicted by the prompt's last state, every other one by the state of the token before it.
+    places = torch.arange(num_prompt, len(hidden), device=device).split((lengths - 1).tolist())
+    last = torch.tensor([num_prompt - 1], device=device)
+    predicting = torch.cat([torch.cat([last, mine]) for mine in places])
+    logits = teacher.causal_lm.get_output_embeddings()(hidden[predicting]).float()
+    picked = logits.log_softmax(dim=-1).gather(1, torch.cat(list(answers))[:, None])[:, 0]
+    return torch.stack([part.sum() for part in picked.split(lengths.tolist())])
+
+
+def _branching_mask(num_prompt: int, owner: Tensor, dtype: torch.dtype) -> Tensor:
+    """Additive attention mask (1, 1, T, T): causal, and an answer sees the prompt and itself alone."""
+    branch = torch.cat([owner.new_full((num_prompt,), -1), owner])
+    visible = ((branch[None] == -1) | (branch[None] == branch[:, None])).tril()
+    mask = torch.zeros(visible.shape, dtype=dtype, device=owner.device)
+    return mask.masked_fill(~visible, torch.finfo(dtype).min)[None, None]

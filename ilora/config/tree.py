@@ -70,9 +70,9 @@ class RecConfig:
     hidden_size: int = _key(64, "width of the item embeddings", low=1)
     dropout: float = _key(0.1, "dropout while it trains", low=0.0, high=0.95)
     max_epochs: int = _key(60, "upper limit on passes over the training split", low=1)
-    patience: int = _key(5, "stop after so many epochs without a better validation HR@1", low=1)
-    batch_size: int = _key(1024, "samples per step", low=1)
-    lr: float = _key(1e-3, "learning rate (Adam)", low=0.0)
+    patience: int = _key(3, "stop after so many epochs without a better validation HR@1", low=1)
+    batch_size: int = _key(256, "samples per step", low=1)
+    lr: float = _key(3e-3, "learning rate (Adam)", low=0.0)
     weight_decay: float = _key(1e-4, "L2 penalty (Adam)", low=0.0)
     seed: int = _key(1234, "seeds initialisation and the order of samples", low=0)
     train_mode: bool = _key(

@@ -162,6 +162,9 @@ def _check_train(config: Config) -> None:
     if train.loop == "plain" and (ranks > 1 or train.strategy != "auto"):
         key, value = ("train.devices", train.devices) if ranks > 1 else ("train.strategy", train.strategy)
         raise ConfigError(key, value, "1 rank and strategy auto in the plain loop", "Type train.loop=lightning")
+    if config.llm.attn_implementation == "flash_attention_2" and config.model.head == "lm" and config.eval.scoring:
+        raise ConfigError("eval.scoring", "true", "false with llm.attn_implementation=flash_attention_2",
+                          "It needs a mask of its own, which sdpa and eager take")  # fmt: skip
     if config.eval.export and config.model.head != "items":
         raise ConfigError("eval.export", "true", "false when model.head=lm", "Type model.head=items")
 

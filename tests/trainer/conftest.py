@@ -75,7 +75,7 @@ def make_teacher(
     """Builds a teacher; lora_B is filled, since at its initial zero the adapters would have no effect to test."""
 
     def make(config: Config, *, placement: Placement = CPU) -> ILoRATeacher:
-        key = config.llm.preset
+        key = config.llm.preset + config.llm.attn_implementation
         if key not in _llms:
             _llms[key] = obtain_llm(config, data, placement)
         loaded = _llms[key]
@@ -94,9 +94,10 @@ def make_teacher(
 @pytest.fixture
 def make_feed(data: SequenceData, _llms: dict[str, LoadedLlm]) -> Callable[..., Feed]:
     def make(config: Config, rank: Rank = ALONE) -> Feed:
-        if config.llm.preset not in _llms:
-            _llms[config.llm.preset] = obtain_llm(config, data, CPU)
-        return Feed(config, data, _llms[config.llm.preset].tokenizer, rank)
+        key = config.llm.preset + config.llm.attn_implementation
+        if key not in _llms:
+            _llms[key] = obtain_llm(config, data, CPU)
+        return Feed(config, data, _llms[key].tokenizer, rank)
 
     return make
 

@@ -29,11 +29,12 @@ def _next_token_log_probabilities(teacher: ILoRATeacher, embeds: torch.Tensor, u
     return teacher.causal_lm.get_output_embeddings()(hidden.last_hidden_state).float().log_softmax(-1)[0]
 
 
+@pytest.mark.parametrize("attention", ["sdpa", "eager"])
 @pytest.mark.parametrize("llm", ["tiny", "tiny-opt"])
 def test_scores_equal_reading_every_answer_on_its_own(
-    configure: Configure, make_teacher: MakeTeacher, make_feed: MakeFeed, llm: str
+    configure: Configure, make_teacher: MakeTeacher, make_feed: MakeFeed, llm: str, attention: str
 ) -> None:
-    config = configure(f"llm={llm}", "eval.batch_size=3")
+    config = configure(f"llm={llm}", f"llm.attn_implementation={attention}", "eval.batch_size=3")
     feed, teacher = make_feed(config), make_teacher(config).eval()
     batch: Batch = next(iter(feed.evaluation()))
     scores = answer_log_likelihoods(teacher, batch, feed.answer_ids)

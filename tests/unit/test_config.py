@@ -88,6 +88,7 @@ def test_a_file_may_name_the_language_model_in_one_word(tmp_path: Path) -> None:
         (["data.min_history=11"], "data.min_history", "1..10"),
         (["train.devices=2"], "train.devices", "train.loop=lightning"),
         (["train.use_reentrant=true"], "train.use_reentrant", "second time"),
+        (["llm.attn_implementation=flash_attention_2"], "eval.scoring", "sdpa and eager"),
         (["eval.export=true"], "eval.export", "model.head=items"),
         (["compat=reference", "lora.gate=per_layer_linear"], "lora.gate", "conv, linear or mlp"),
         (["train.batch_size"], "train.batch_size", "key=value"),
