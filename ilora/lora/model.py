@@ -190,8 +190,8 @@ def gate_context(model: nn.Module) -> GateContext:
 def merge_with_gates(model: nn.Module, gates: Tensor, *, safe_merge: bool = False) -> None:
     """Write the update for one fixed mixture (N,) into the base weights.
 
-    `model.unmerge_adapter()` takes it out again; `model.unload()` gives the base model with it, without adapters. PEFT's
-    own merge methods cannot say which gates, and are refused by the layers.
+    `model.unmerge_adapter()` takes it out again; `model.unload()` gives the base model with it, without adapters.
+    PEFT's own merge methods cannot say which gates, and are refused by the layers.
 
     Raises:
         GateShapeError: not one weight per expert.
