@@ -63,14 +63,24 @@ def check_device(config: Config, device: str) -> None:
     """Check what depends on the kind of device, `cpu` or `cuda`.
 
     Raises:
-        ConfigError: fp16 on CPU, fsdp on CPU.
+        ConfigError: fp16 on CPU or under Lightning, fsdp.
     """
     if device == "cpu" and config.train.precision == "fp16":
         raise ConfigError(
             "train.precision", "fp16", "fp32 or bf16 on a CPU", "fp16 needs a GPU: its loss scaler and kernels do"
         )
-    if device == "cpu" and config.train.strategy == "fsdp":
-        raise ConfigError("train.strategy", "fsdp", "auto or ddp on a CPU", "Lightning shards on GPUs only")
+    if config.train.precision == "fp16" and config.train.loop == "lightning":
+        raise ConfigError("train.precision", "fp16", "fp32 or bf16 with train.loop=lightning",
+                          "The loss scaler is the plain loop's: type train.loop=plain")  # fmt: skip
+    if config.train.strategy == "fsdp":
+        raise ConfigError(
+            "train.strategy",
+            "fsdp",
+            "auto or ddp",
+            "FSDP shards what a checkpoint must hold whole; gathering it needs GPUs to be tried on, and none has been"
+            if device == "cuda"
+            else "FSDP needs GPUs",
+        )
 
 
 def check_catalogue(config: Config, num_items: int) -> None:

@@ -11,7 +11,7 @@ from typing import Any
 import lightning as L
 import torch
 from lightning.pytorch.callbacks import Callback
-from lightning.pytorch.strategies import DDPStrategy, FSDPStrategy, Strategy
+from lightning.pytorch.strategies import DDPStrategy, Strategy
 from torch import Tensor
 
 from ilora.config import TrainConfig
@@ -129,8 +129,6 @@ def make_strategy(config: TrainConfig, device_type: str) -> Strategy | str:
     Text-only batches leave the projector without a gradient, which DDP must be told to look for.
     """
     ranks = config.devices * config.num_nodes
-    if config.strategy == "fsdp":
-        return FSDPStrategy(use_orig_params=True, sharding_strategy="FULL_SHARD")
     if config.strategy == "ddp" or ranks > 1:
         backend = "nccl" if device_type == "cuda" else "gloo"
         return DDPStrategy(process_group_backend=backend, find_unused_parameters=config.curriculum)

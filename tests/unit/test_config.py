@@ -123,6 +123,18 @@ def test_fp16_is_refused_on_a_cpu_and_accepted_on_a_gpu() -> None:
         check_device(config, "cpu")
 
 
+@pytest.mark.parametrize(("device", "says"), [("cpu", "FSDP needs GPUs"), ("cuda", "must hold whole")])
+def test_fsdp_is_refused_with_the_reason(device: str, says: str) -> None:
+    config = load_config(["train.strategy=fsdp", "train.loop=lightning"])
+    with pytest.raises(ConfigError, match=says):
+        check_device(config, device)
+
+
+def test_the_loss_scaler_is_the_plain_loops() -> None:
+    with pytest.raises(ConfigError, match=r"train\.loop=plain"):
+        check_device(load_config(["train.precision=fp16", "train.loop=lightning"]), "cuda")
+
+
 def test_candidates_must_leave_room_for_the_history() -> None:
     config = load_config(["data.num_candidates=20", "data.max_history=10"])
     check_catalogue(config, 30)
