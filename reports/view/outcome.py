@@ -10,7 +10,7 @@ from reports.blocks import Alert, Block, Code, Details, Paragraph, Section, Tabl
 from reports.view.story import Story
 from reports.view.teller import setting_text
 
-_HEADLINE_METRICS = ("hr1_generation", "hr1_scoring", "hr@1")
+_HEADLINE_METRICS = ("hr1_generation", "hr1_scoring", "hr@1", "hr1_recommender")
 _MESSAGE_LIMIT = 300
 _NOT_REPEATED = ("--run-dir", "--resume")  # a run is repeated in a folder of its own
 

@@ -16,9 +16,7 @@ MAX_POSITIONAL = 6
 
 
 def _modules(root: Path) -> list[Path]:
-    return sorted(
-        path for package in PACKAGES for path in (root / package).rglob("*.py") if "runs" not in path.parts
-    )
+    return sorted(path for package in PACKAGES for path in (root / package).rglob("*.py") if "runs" not in path.parts)
 
 
 def _functions(path: Path) -> list[ast.FunctionDef | ast.AsyncFunctionDef]:
