@@ -13,7 +13,7 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-from ilora.rec import ARCHITECTURES, Recommender
+from ilora.rec import ARCHITECTURES, CheckpointError, Recommender, SASRec, load_recommender
 
 ARCHIVE_ROOT = "SASRec_val_0.7087_hr1_0.3000_lr0.001_seed_1234"
 
@@ -220,3 +220,23 @@ def histories() -> tuple[Tensor, Tensor]:
     lengths = torch.tensor([1, 2, 4, 5, 6])
     items = torch.randint(0, 23, (5, 6), generator=generator)
     return items.masked_fill(torch.arange(6) >= lengths[:, None], 23), lengths
+
+
+@pytest.fixture
+def sasrec() -> Recommender:
+    return SASRec(23, hidden_size=8, max_history=6).eval()
+
+
+@pytest.fixture
+def refuse() -> Callable[..., CheckpointError]:
+    """Load a file, which must fail with an error that names it, the reason and what is accepted."""
+
+    def load(path: Path, *words: str) -> CheckpointError:
+        with pytest.raises(CheckpointError) as caught:
+            load_recommender(path)
+        text = str(caught.value)
+        for word in (str(path), "Accepted is", *words):
+            assert word in text, f"{word!r} not in {text!r}"
+        return caught.value
+
+    return load
