@@ -203,7 +203,7 @@ FLOATS = object()  # stands for the storage class, which only the fixture can wr
         ("storage", "FloatStorage", "0", "cpu", 1),
         ("storage", FLOATS, "0", "cpu"),
     ],
-    ids=str,
+    ids=["no-tuple", "other-kind", "outside-path", "fractional-size", "class-by-name", "too-short"],
 )
 def test_malformed_storage_references_are_refused(release_files: Any, pid: object, refuse: Any) -> None:
     kind = release_files.named("torch", "FloatStorage")
