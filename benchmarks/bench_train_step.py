@@ -1,8 +1,8 @@
-"""A training step with SmolLM2-135M on ml-100k: tokens per second, and how much of it happens outside the language model.
+"""A training step with SmolLM2-135M on ml-100k: tokens per second, and its share outside the language model.
 
-Three things in turn, on the same batch: the whole step (collation, recommender, gates, projector, language model, target
-logits, clipping, optimizer), the language model's blocks with their adapters alone (forward and backward), and the same
-blocks without adapters. Needs the two packages of requirements-demo.txt.
+Three things in turn, on the same batch: the whole step (collation, recommender, gates, projector, language model,
+target logits, clipping, optimizer), the language model's blocks with their adapters alone (forward and backward), and
+the same blocks without adapters. Needs the two packages of requirements-demo.txt.
 """
 
 from __future__ import annotations
@@ -20,8 +20,8 @@ from ilora.config import load_config
 from ilora.data import load_data
 from ilora.device import Placement
 from ilora.feed import Feed
-from ilora.lora import use_users
 from ilora.loops.job import StepMeter, StopFlag, TrainJob, clip_gradients
+from ilora.lora import use_users
 from ilora.model import positions
 from ilora.ranks import Rank
 from ilora.rec import build_recommender

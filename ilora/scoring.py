@@ -84,12 +84,14 @@ def _side_by_side(teacher: ILoRATeacher, prompt: Tensor, user: Tensor, answers: 
             use_cache=False,
         ).last_hidden_state[0]
     # A first token is predicted by the prompt's last state, every other one by the state of the token before it.
-    places = torch.arange(num_prompt, len(hidden), device=device).split((lengths - 1).tolist())
-    last = torch.tensor([num_prompt - 1], device=device)
-    predicting = torch.cat([torch.cat([last, mine]) for mine in places])
+    answer_of = torch.arange(len(answers), device=device).repeat_interleave(lengths)
+    is_first = torch.cat([torch.arange(len(answer), device=device) == 0 for answer in answers])
+    # Read tokens stand behind the prompt in order; one fewer was read than predicted for each answer so far.
+    predicting = torch.arange(len(answer_of), device=device) - 1 - answer_of + num_prompt
+    predicting[is_first] = num_prompt - 1
     logits = teacher.causal_lm.get_output_embeddings()(hidden[predicting]).float()
     picked = logits.log_softmax(dim=-1).gather(1, torch.cat(list(answers))[:, None])[:, 0]
-    return torch.stack([part.sum() for part in picked.split(lengths.tolist())])
+    return picked.new_zeros(len(answers)).index_add_(0, answer_of, picked)
 
 
 def _branching_mask(num_prompt: int, owner: Tensor, dtype: torch.dtype) -> Tensor:

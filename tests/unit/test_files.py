@@ -22,9 +22,14 @@ def test_a_file_appears_only_when_complete(tmp_path: Path) -> None:
 def test_a_failed_write_leaves_the_old_content_and_no_litter(tmp_path: Path) -> None:
     path = tmp_path / "file.bin"
     path.write_bytes(b"old")
-    with pytest.raises(OSError, match="No space"), atomic_write(path) as file:
-        file.write(b"half")
-        raise OSError(errno.ENOSPC, "No space left on device")
+
+    def fail_halfway() -> None:
+        with atomic_write(path) as file:
+            file.write(b"half")
+            raise OSError(errno.ENOSPC, "No space left on device")
+
+    with pytest.raises(OSError, match="No space"):
+        fail_halfway()
     assert path.read_bytes() == b"old"
     assert [p.name for p in tmp_path.iterdir()] == ["file.bin"]
 
@@ -42,10 +47,13 @@ def test_a_failed_folder_leaves_the_old_one(tmp_path: Path) -> None:
     path = tmp_path / "step"
     with atomic_dir(path) as fresh:
         (fresh / "a.txt").write_text("one")
-    with pytest.raises(RuntimeError), atomic_dir(path) as fresh:
-        (fresh / "a.txt").write_text("two")
-        raise RuntimeError("killed")
+
+    def fail_halfway() -> None:
+        with atomic_dir(path) as fresh:
+            (fresh / "a.txt").write_text("two")
+            raise RuntimeError("killed")
+
+    with pytest.raises(RuntimeError):
+        fail_halfway()
     assert (path / "a.txt").read_text() == "one"
     assert [p.name for p in tmp_path.iterdir()] == ["step"]
-
-
