@@ -91,7 +91,8 @@ def _side_by_side(teacher: ILoRATeacher, prompt: Tensor, user: Tensor, answers: 
     predicting[is_first] = num_prompt - 1
     logits = teacher.causal_lm.get_output_embeddings()(hidden[predicting]).float()
     picked = logits.log_softmax(dim=-1).gather(1, torch.cat(list(answers))[:, None])[:, 0]
-    return picked.new_zeros(len(answers)).index_add_(0, answer_of, picked)
+    totals: Tensor = picked.new_zeros(len(answers)).index_add_(0, answer_of, picked)
+    return totals
 
 
 def _branching_mask(num_prompt: int, owner: Tensor, dtype: torch.dtype) -> Tensor:
