@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import json
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -20,7 +20,7 @@ from ilora.evaluation_run import evaluate_recommender, evaluate_teacher, export_
 from ilora.feed import Feed
 from ilora.files import atomic_write
 from ilora.llm import LoadedLlm
-from ilora.loops import lightning, plain
+from ilora.loops import plain
 from ilora.loops.job import StopFlag, TrainJob
 from ilora.model import ILoRATeacher
 from ilora.ranks import Rank
@@ -136,12 +136,20 @@ def _train(
         stop=StopFlag(),
         rank=session.rank.index,
     )
-    loop = lightning if config.train.loop == "lightning" else plain
     with log.phase("train"), job.stop.installed():
         log.event("train_begin", max_steps=config.train.max_steps, start_step=start)
-        step = loop.run(job)
+        step = _loop(config)(job)
     newest = list_checkpoints(folder)[-1:]
     return step, step < config.train.max_steps, newest[0] if newest else None
+
+
+def _loop(config: Config) -> Callable[[TrainJob], int]:
+    """The configured loop; Lightning takes seconds to import, so only runs that use it do."""
+    if config.train.loop == "plain":
+        return plain.run
+    from ilora.loops import lightning
+
+    return lightning.run
 
 
 def _log_metrics(log: RunLog, config: Config, metrics: Iterable[MetricResult]) -> None:
