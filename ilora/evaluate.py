@@ -192,7 +192,7 @@ def evaluate_items(
     cutoffs = sorted({1, 5, top_k})
     ranks: list[int] = []
     for batch in batches:
-        on_device = batch.to(teacher_device(teacher))
+        on_device = batch.to(teacher.device)
         scores = teacher.item_logits(teacher.hidden_states(on_device), on_device)
         ranks += catalogue_ranks(scores, on_device).tolist()
         progress("ranking", len(ranks))
@@ -214,11 +214,6 @@ def catalogue_ranks(scores: torch.Tensor, batch: Batch) -> torch.Tensor:
     padded = torch.cat([scores, scores.new_zeros(len(scores), 1)], dim=1)  # a place for the histories' pad id
     unseen = padded.scatter(1, batch.history, float("-inf"))[:, :-1]
     return target_ranks(unseen, batch.targets)
-
-
-def teacher_device(teacher: ILoRATeacher) -> torch.device:
-    """Where the teacher lives."""
-    return next(teacher.parameters()).device
 
 
 def _rate(name: str, correct: int, num: int, *, chance: float | None = None, note: str = "") -> MetricResult:

@@ -67,7 +67,7 @@ def export_outputs(
 
 @torch.inference_mode()
 def _outputs(teacher: ILoRATeacher, batch: Batch, top_k: int) -> pa.Table:
-    batch = batch.to(next(teacher.parameters()).device)
+    batch = batch.to(teacher.device)
     hidden = teacher.hidden_states(batch)
     top = teacher.item_logits(hidden, batch).topk(top_k, dim=1)
     columns = {

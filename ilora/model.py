@@ -84,6 +84,11 @@ class ILoRATeacher(nn.Module):
         """The language model without its vocabulary head."""
         return cast("nn.Module", self.causal_lm.base_model)
 
+    @property
+    def device(self) -> torch.device:
+        """Where the teacher lives, and where its batches must be."""
+        return next(self.parameters()).device
+
     def train(self, mode: bool = True) -> ILoRATeacher:
         """Switch to training; the frozen recommender stays in eval mode unless told otherwise."""
         super().train(mode)

@@ -27,7 +27,7 @@ def generate_answers(
         max_new_tokens: longest answer.
         stop_at_newline: end an answer at its newline instead of at the model's own end.
     """
-    batch = batch.to(next(teacher.parameters()).device)
+    batch = batch.to(teacher.device)
     stops = tokenizer.stop_ids if stop_at_newline else (tokenizer.eos_id,)
     with use_users(teacher.llm, teacher.users(batch)):
         tokens = cast("Any", teacher.causal_lm).generate(
@@ -57,7 +57,7 @@ def answer_log_likelihoods(teacher: ILoRATeacher, batch: Batch, answers: Callabl
         batch: prompts, padded on any side.
         answers: item id -> token ids of its answer.
     """
-    batch = batch.to(next(teacher.parameters()).device)
+    batch = batch.to(teacher.device)
     embeds, users = teacher.embed(batch), teacher.users(batch)
     rows = []
     for index in range(len(batch)):

@@ -5,7 +5,7 @@ from __future__ import annotations
 import logging
 import os
 import warnings
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from typing import Any
 
 import lightning as L
@@ -16,7 +16,7 @@ from torch import Tensor
 
 from ilora.config import TrainConfig
 from ilora.data.batch import Batch
-from ilora.loops.job import StepMeter, TrainJob, Validation, clip_gradients
+from ilora.loops.job import BatchSource, StepMeter, TrainJob, Validation, clip_gradients
 from ilora.schedule import rate_at, set_rate
 
 
@@ -93,7 +93,8 @@ def run(job: TrainJob) -> int:
         # Lightning advises workers and logging set-ups that this run decided on its own.
         warnings.filterwarnings("ignore", category=UserWarning, module="lightning")
         logging.getLogger("lightning.pytorch").setLevel(logging.WARNING)
-        trainer.fit(module, train_dataloaders=_Once(job.train_batches()), val_dataloaders=_val(job))
+        validation = _Batches(job.val_batches) if config.eval_every else None
+        trainer.fit(module, train_dataloaders=_Batches(job.train_batches), val_dataloaders=validation)
     return job.start_step + int(trainer.global_step)
 
 
@@ -135,25 +136,11 @@ def make_strategy(config: TrainConfig, device_type: str) -> Strategy | str:
     return "auto"
 
 
-class _Once(Iterable[Batch]):
-    """Hands Lightning an iterable it neither re-samples nor counts."""
+class _Batches(Iterable[Batch]):
+    """Hands Lightning an iterable it neither re-samples nor counts, made anew each time it is read."""
 
-    def __init__(self, batches: Iterable[Batch]) -> None:
-        self._batches = batches
+    def __init__(self, source: BatchSource) -> None:
+        self._source = source
 
-    def __iter__(self) -> Any:
-        return iter(self._batches)
-
-
-def _val(job: TrainJob) -> Iterable[Batch] | None:
-    return _Again(job) if job.config.eval_every else None
-
-
-class _Again(Iterable[Batch]):
-    """The validation batches, the same at every validation."""
-
-    def __init__(self, job: TrainJob) -> None:
-        self._job = job
-
-    def __iter__(self) -> Any:
-        return iter(self._job.val_batches())
+    def __iter__(self) -> Iterator[Batch]:
+        return iter(self._source())
