@@ -1,0 +1,151 @@
+"""Reading what `torch.cuda.memory._dump_snapshot()` wrote, on a machine that trusts neither the file nor its sizes.
+
+Layout of the file: `torch/cuda/memory.py`, docstring of `_snapshot`, and `torch/csrc/cuda/memory_snapshot.cpp`. Keys
+are private to PyTorch and differ between versions; what the readers here rely on is checked and filled in by
+`snapshot_layout`, so that every later module sees one layout.
+"""
+
+from __future__ import annotations
+
+import bz2
+import gzip
+import io
+import lzma
+import pickle
+import zlib
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, BinaryIO, NoReturn
+
+from ilora_diag.memory.snapshot_errors import DamageError, SnapshotFileError
+from ilora_diag.memory.snapshot_layout import EventDict, SegmentDict, checked_layout
+from ilora_diag.memory.snapshot_scan import scan
+
+__all__ = ["MAX_SNAPSHOT_BYTES", "RawSnapshot", "SnapshotFileError", "read_snapshot"]
+
+MAX_SNAPSHOT_BYTES = 2 << 30
+"""Larger pickles (after decompression) are refused unless the caller raises the limit."""
+
+_CHUNK_BYTES = 1 << 20
+_GZIP, _XZ, _BZIP2, _ZSTD = b"\x1f\x8b", b"\xfd7zXZ\x00", b"BZh", b"\x28\xb5\x2f\xfd"
+_NOT_READABLE = (OSError, EOFError, lzma.LZMAError, zlib.error)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RawSnapshot:
+    """The content of one file, in PyTorch's own words, with every key that the readers need filled in.
+
+    Attributes:
+        path: where it was read.
+        segments: what the allocator held when the snapshot was taken, in the file's order. Each block has `address`,
+            `size`, `requested_size`, `state` and `frames`.
+        device_traces: per device index, the recorded events from oldest to newest. Each has `action`, `size`,
+            `stream` and `frames`; all but `oom` have `addr`, `oom` has `device_free`.
+        allocator_settings: as recorded; empty where the writing version recorded none (torch 2.0).
+        external_annotations: markers of the profiler (`stage`, `name`, `device`, `time_us`), oldest first.
+        unread_keys: top-level keys that no version known here writes.
+    """
+
+    path: Path
+    segments: list[SegmentDict]
+    device_traces: list[list[EventDict]]
+    allocator_settings: dict[str, Any]
+    external_annotations: list[dict[str, Any]]
+    unread_keys: tuple[str, ...] = ()
+
+
+def read_snapshot(path: Path | str, *, max_bytes: int = MAX_SNAPSHOT_BYTES) -> RawSnapshot:
+    """The snapshot in a .pickle file, also one compressed with xz, gzip or bzip2 (told by content, not by name).
+
+    Nothing the file says is executed: it may hold dicts, lists, tuples, strings and numbers, and nothing else.
+
+    Args:
+        path: the file.
+        max_bytes: refuse a pickle that is longer than this once decompressed. Reading takes several times its length.
+
+    Raises:
+        SnapshotFileError: not a file, not a snapshot, hostile, damaged, too large, or of a layout not known here.
+    """
+    file = Path(path)
+    try:
+        data = _read_pickle(file, max_bytes)
+        content = _unpickle(data)
+        del data
+        return RawSnapshot(path=file, **checked_layout(content))
+    except DamageError as damage:
+        raise SnapshotFileError(file, str(damage)) from damage.__cause__
+    except FileNotFoundError as error:
+        raise SnapshotFileError(file, "does not exist") from error
+    except MemoryError as error:
+        raise SnapshotFileError(file, "does not fit into this machine's memory once unpacked") from error
+    except _NOT_READABLE as error:
+        raise SnapshotFileError(file, f"cannot be read: {error}") from error
+
+
+def _read_pickle(path: Path, max_bytes: int) -> bytes:
+    with path.open("rb") as raw:
+        magic = raw.read(6)
+        raw.seek(0)
+        if not magic:
+            raise DamageError("is empty")
+        opener = _opener(magic)
+        if opener is None:
+            return _read_limited(raw, max_bytes)
+        try:
+            with opener(raw) as unpacked:
+                return _read_limited(unpacked, max_bytes)
+        except _NOT_READABLE as error:
+            raise DamageError(f"is damaged or cut short: {error}") from error
+
+
+def _opener(magic: bytes) -> Callable[[BinaryIO], BinaryIO] | None:
+    if magic.startswith(_XZ):
+        return lambda raw: lzma.open(raw)  # type: ignore[return-value]
+    if magic.startswith(_GZIP):
+        return lambda raw: gzip.open(raw)  # type: ignore[return-value]
+    if magic.startswith(_BZIP2):
+        return lambda raw: bz2.open(raw)  # type: ignore[return-value]
+    if magic.startswith(_ZSTD):
+        return _zstd_opener()
+    return None
+
+
+def _zstd_opener() -> Callable[[BinaryIO], BinaryIO]:
+    try:
+        from compression import zstd  # type: ignore[import-not-found, unused-ignore]  # Python 3.14 and later
+    except ImportError:
+        raise DamageError("is compressed with zstd, which this Python cannot read: unpack it with `zstd -d`") from None
+    return lambda raw: zstd.open(raw)  # type: ignore[no-any-return, unused-ignore]
+
+
+def _read_limited(stream: BinaryIO, max_bytes: int) -> bytes:
+    parts = io.BytesIO()
+    while chunk := stream.read(min(_CHUNK_BYTES, max_bytes + 1 - parts.tell())):
+        parts.write(chunk)
+        if parts.tell() > max_bytes:
+            raise DamageError(f"holds more than {max_bytes} bytes once unpacked, the limit; --max-bytes raises it")
+    return parts.getvalue()
+
+
+def _unpickle(data: bytes) -> object:
+    scan(data)
+    try:
+        return _PlainUnpickler(io.BytesIO(data)).load()
+    except RecursionError as error:
+        raise DamageError("is nested deeper than any snapshot") from error
+    except (pickle.UnpicklingError, EOFError, ValueError, TypeError, LookupError, AttributeError) as error:
+        raise DamageError(f"is damaged: {type(error).__name__}: {error}") from error
+
+
+class _PlainUnpickler(pickle.Unpickler):
+    """An unpickler whose allow-list of globals is empty: no version of PyTorch seen needs one in a snapshot."""
+
+    def find_class(self, module: str, name: str) -> NoReturn:
+        raise DamageError(
+            f"asks for {module}.{name}, which is refused and was not run; accepted: dicts, lists, tuples, strings and "
+            "numbers, which is all that a snapshot needs. Do not unpickle this file with other tools"
+        )
+
+    def persistent_load(self, pid: object) -> NoReturn:
+        raise DamageError("refers to objects outside the file (as torch.save does); a snapshot does not")
