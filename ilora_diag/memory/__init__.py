@@ -1,0 +1,1 @@
+"""The caching-allocator model, memory snapshots and their analysis; no torch."""

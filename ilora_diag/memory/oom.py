@@ -1,0 +1,119 @@
+"""The out-of-memory error: its facts, and the words each torch version puts them in."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+_KIB, _MIB, _GIB = 1 << 10, 1 << 20, 1 << 30
+
+
+def format_size(nbytes: int) -> str:
+    """Bytes as c10's format_size prints them: two decimals, the next unit only above 1024 of the last one."""
+    if nbytes <= _KIB:
+        return f"{nbytes} bytes"
+    if nbytes <= _MIB:
+        return f"{nbytes / _KIB:.2f} KiB"
+    if nbytes <= _GIB:
+        return f"{nbytes / _MIB:.2f} MiB"
+    return f"{nbytes / _GIB:.2f} GiB"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ProcessUse:
+    """What a process holds of the card, as NVML lists it; `pid` None is this process.
+
+    In a container without the host's process ids PyTorch does not recognise itself and prints a pid even for itself.
+    """
+
+    pid: int | None
+    used_bytes: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class OutOfMemoryFacts:
+    """The numbers of an out-of-memory error.
+
+    Attributes:
+        requested_bytes: the segment the allocator asked the driver for: 2 MiB, 20 MiB or a multiple of 2 MiB, not what
+            the tensor needs.
+        free_bytes: what cudaMemGetInfo called free.
+        processes: in NVML's order; empty where NVML could not be asked.
+        allocated_bytes: of the default pool.
+        reserved_bytes: of every pool.
+        allowed_bytes: the limit a memory fraction sets; None: no limit set.
+        private_pool_bytes: what PyTorch says is allocated in private pools (CUDA graphs).
+    """
+
+    requested_bytes: int
+    device: int
+    total_bytes: int
+    free_bytes: int
+    allocated_bytes: int
+    reserved_bytes: int
+    processes: tuple[ProcessUse, ...] = ()
+    allowed_bytes: int | None = None
+    private_pool_bytes: int = 0
+
+    @property
+    def unallocated_bytes(self) -> int:
+        """Reserved, and not in use."""
+        return self.reserved_bytes - self.allocated_bytes - self.private_pool_bytes
+
+
+class AllocatorOutOfMemoryError(RuntimeError):
+    """The modelled card is full; `facts` has the numbers."""
+
+    def __init__(self, facts: OutOfMemoryFacts, message: str) -> None:
+        super().__init__(message)
+        self.facts = facts
+
+
+_OLD_HINT = (
+    " If reserved but unallocated memory is large try setting max_split_size_mb to avoid fragmentation."
+    "  See documentation for Memory Management and PYTORCH_CUDA_ALLOC_CONF"
+)
+_HINT = (
+    " If reserved but unallocated memory is large try setting {variable}=expandable_segments:True to avoid"
+    " fragmentation.  See documentation for Memory Management  ({address})"
+)
+_DOCS = "https://pytorch.org/docs/stable/notes/cuda.html#environment-variables"
+
+
+def version_key(torch_version: str) -> tuple[int, int]:
+    """(major, minor) of a version such as "2.9.1+cu128"; an empty or odd one counts as the newest."""
+    parts = torch_version.split("+")[0].split(".")
+    try:
+        return int(parts[0]), int(parts[1])
+    except (ValueError, IndexError):
+        return 999, 0
+
+
+def oom_message(facts: OutOfMemoryFacts, torch_version: str) -> str:
+    """The text of `torch.OutOfMemoryError`.
+
+    Wordings read in c10/cuda/CUDACachingAllocator.cpp of several trees and in real logs: 2.1 ("capacty", the
+    max_split_size_mb hint), 2.2 to 2.9 (expandable segments), from 2.10 PYTORCH_ALLOC_CONF in the hint.
+    """
+    version = version_key(torch_version)
+    old = version < (2, 2)
+    uses = "".join(
+        f"Including non-PyTorch memory, this process has {format_size(use.used_bytes)} memory in use. "
+        if use.pid is None
+        else f"Process {use.pid} has {format_size(use.used_bytes)} memory in use. "
+        for use in facts.processes
+    )
+    allowed = "" if facts.allowed_bytes is None or old else f"{format_size(facts.allowed_bytes)} allowed; "
+    pools = (
+        f"with {format_size(facts.private_pool_bytes)} allocated in private pools (e.g., CUDA Graphs), "
+        if facts.private_pool_bytes and not old
+        else ""
+    )
+    variable = "PYTORCH_CUDA_ALLOC_CONF" if version < (2, 10) else "PYTORCH_ALLOC_CONF"
+    return (
+        f"CUDA out of memory. Tried to allocate {format_size(facts.requested_bytes)}. GPU {facts.device} has a total "
+        f"{'capacty' if old else 'capacity'} of {format_size(facts.total_bytes)} of which "
+        f"{format_size(facts.free_bytes)} is free. {uses}{allowed}"
+        f"Of the allocated memory {format_size(facts.allocated_bytes + facts.private_pool_bytes)} is allocated by "
+        f"PyTorch, {pools}and {format_size(facts.unallocated_bytes)} is reserved by PyTorch but unallocated."
+        f"{_OLD_HINT if old else _HINT.format(variable=variable, address=_DOCS)}"
+    )
