@@ -11,34 +11,27 @@ another stream takes (`record_stream`): a block recorded on another stream waits
 
 from __future__ import annotations
 
-from bisect import bisect_left
+from collections.abc import Iterable, Mapping
 from typing import Any
 
-from ilora_diag.memory import expandable, reclaim
-from ilora_diag.memory.blocks import (
-    MIN_BLOCK_BYTES,
-    MIN_LARGE_ALLOC_BYTES,
-    ROUND_LARGE_BYTES,
-    SMALL_BYTES,
-    SMALL_SEGMENT_BYTES,
-    Block,
-    Pool,
-)
-from ilora_diag.memory.core import AllocatorCore, Recorder, new_core
-from ilora_diag.memory.driver import AddressSource, VmmUnsupportedError
+from ilora_diag.memory import placement
+from ilora_diag.memory.blocks import SMALL_BYTES, Block
+from ilora_diag.memory.core import AllocatorCore, Recorder
+from ilora_diag.memory.driver import AddressSource, Driver, VmmUnsupported
 from ilora_diag.memory.events import TraceEvent
-from ilora_diag.memory.oom import AllocatorOutOfMemoryError, OutOfMemoryFacts, ProcessUse, oom_message
+from ilora_diag.memory.oom import AllocatorOutOfMemory, OutOfMemoryFacts, oom_message
+from ilora_diag.memory.placement import round_size, segment_size
 from ilora_diag.memory.segments import SegmentView, adopt_segments, segment_views
 from ilora_diag.memory.settings import AllocatorSettings
 from ilora_diag.memory.stats import AllocatorStats, memory_stats, stats_view
 
 __all__ = [
-    "AllocatorOutOfMemoryError",
+    "AllocatorOutOfMemory",
     "AllocatorSettings",
     "Block",
     "CachingAllocator",
     "UnsupportedBackendError",
-    "VmmUnsupportedError",
+    "VmmUnsupported",
     "round_size",
     "segment_size",
 ]
@@ -55,46 +48,20 @@ class UnsupportedBackendError(ValueError):
         )
 
 
-def round_size(nbytes: int, settings: AllocatorSettings = DEFAULT_SETTINGS) -> int:
-    """Bytes of a block cut for a request: a multiple of 512, or the next of the power-of-two divisions set."""
-    if nbytes < MIN_BLOCK_BYTES:
-        return MIN_BLOCK_BYTES
-    divisions = settings.divisions_for(nbytes)
-    if divisions > 1 and nbytes > MIN_BLOCK_BYTES * divisions:
-        if nbytes & (nbytes - 1) == 0:
-            return nbytes
-        floor = 1 << (nbytes.bit_length() - 1)
-        step = floor >> (divisions.bit_length() - 1)
-        return floor << 1 if step == 0 else -(-nbytes // step) * step
-    return -(-nbytes // MIN_BLOCK_BYTES) * MIN_BLOCK_BYTES
-
-
-def segment_size(rounded_bytes: int, settings: AllocatorSettings = DEFAULT_SETTINGS) -> int:
-    """Bytes of the segment taken for a rounded request that no free block serves."""
-    if rounded_bytes <= SMALL_BYTES:
-        return SMALL_SEGMENT_BYTES
-    if rounded_bytes < MIN_LARGE_ALLOC_BYTES:
-        return settings.large_segment_size_bytes
-    return -(-rounded_bytes // ROUND_LARGE_BYTES) * ROUND_LARGE_BYTES
-
-
 class CachingAllocator:
     """One device's caching allocator.
 
     Args:
         capacity_bytes: what the device can give to segments at most (its memory less context and others' use); None: no
             limit.
-        total_bytes: of the device, for messages, memory fractions and the reach of expandable segments.
+        total_bytes: of the device, for messages, memory fractions and the reach of expandable segments; where unknown,
+            the capacity stands for it.
         settings: as PYTORCH_CUDA_ALLOC_CONF gave them.
         device: index, for messages.
         vmm: whether the driver has the virtual memory calls that expandable segments need.
-        torch_version: whose words an out-of-memory error takes.
+        torch_version: whose words an out-of-memory error takes; empty: the newest known.
         record: called with every event.
         address_source: gives the address of each new segment (exact replay of a recording).
-
-    Attributes:
-        processes: what NVML would list for this device; for the text of an out-of-memory error. None (the default)
-            lists nobody.
     """
 
     def __init__(
@@ -109,25 +76,22 @@ class CachingAllocator:
         record: Recorder | None = None,
         address_source: AddressSource | None = None,
     ) -> None:
-        if settings.backend != "native":
-            raise UnsupportedBackendError(settings.backend)
+        if capacity_bytes is not None and capacity_bytes < 0:
+            raise ValueError(f"a device cannot give a negative number of bytes: {capacity_bytes}")
+        _refuse_other_backends(settings)
         self.device = device
         self.torch_version = torch_version
-        self.processes: tuple[ProcessUse, ...] | None = None
-        self.core: AllocatorCore = new_core(
-            capacity_bytes, total_bytes, settings, vmm=vmm, record=record, address_source=address_source
-        )
+        driver = Driver(capacity_bytes, supports_vmm=vmm, address_source=address_source)
+        self.core = AllocatorCore(driver, settings, total_bytes, record)
         if settings.per_process_memory_fraction is not None:
             self.set_memory_fraction(settings.per_process_memory_fraction)
-
-    # --- requests -----------------------------------------------------------------------------------------------
 
     def malloc(self, nbytes: int, *, stream: int = 0) -> Block | None:
         """Hand out a block; None for 0 bytes, for which PyTorch allocates nothing.
 
         Raises:
-            AllocatorOutOfMemoryError: no room, even after giving back the cache.
-            VmmUnsupportedError: expandable segments without driver support.
+            AllocatorOutOfMemory: no room, even after giving back the cache.
+            VmmUnsupported: expandable segments without driver support.
             ValueError: a negative size.
         """
         if nbytes <= 0:
@@ -135,70 +99,34 @@ class CachingAllocator:
                 raise ValueError(f"cannot allocate a negative number of bytes: {nbytes}")
             return None
         core = self.core
-        if core.has_roundup:
-            size = round_size(nbytes, core.settings)
-        else:
-            size = (nbytes + 511) & ~511
+        if not core.caching:
+            return self._malloc_uncached(nbytes, stream)
+        size = round_size(nbytes, core.settings) if core.has_roundup else (nbytes + 511) & ~511
         pool = core.small if size <= SMALL_BYTES else core.large
-        block = self._search(pool, size, stream) or self._grow(pool, size, stream)
-        return self._hand_out(block, nbytes, size)
+        block = placement.search(core, pool, size, stream)
+        if block is None:
+            block = placement.grow(core, pool, size, stream)
+            if block is None:
+                raise self._out_of_memory(size, stream)
+        return placement.hand_out(core, block, nbytes, size)
 
     def free(self, block: Block) -> None:
         """Take a block back: at once, or after `synchronize()` where it was recorded on another stream."""
-        self.request_free(block)
+        core = self.core
+        if block.uncached:
+            core.release_uncached(block)
+            return
+        placement.request_free(core, block)
         if not block.stream_uses:
-            self.complete_free(block)
+            placement.complete_free(core, block)
 
     def request_free(self, block: Block) -> None:
-        """The caller lets go of a block; it stays active until `complete_free`."""
-        core = self.core
-        if not block.allocated or core.active_blocks.pop(block.address, None) is not block:
-            raise ValueError(f"{block!r} is not allocated here: freed twice, or of another allocator")
-        block.allocated = False
-        block.pending = True
-        core.pending_blocks[block.address] = block
-        size = block.size
-        for stats in (core.all_stats, block.pool.stats):
-            stats.allocation.current -= 1
-            stats.allocated_bytes.current -= size
-        if size >= core.max_split:
-            core.counters.oversize_allocations.current -= 1
-        if core.record is not None:
-            core.record(TraceEvent("free_requested", block.address, block.requested, block.stream, size, block.context))
+        """The first half of `free`: the owner lets go; the block stays active until `complete_free`."""
+        placement.request_free(self.core, block)
 
     def complete_free(self, block: Block) -> None:
-        """Merge a block the caller let go of with its free neighbours, and make it available."""
-        core = self.core
-        if core.pending_blocks.pop(block.address, None) is not block:
-            raise ValueError(f"{block!r} does not wait to be freed")
-        size, requested, pool = block.size, block.requested, block.pool
-        if core.record is not None:
-            core.record(TraceEvent("free_completed", block.address, requested, block.stream, size, block.context))
-        block.pending = False
-        block.context = None
-        block.stream_uses = None
-        num_split, split_bytes = 0, 0
-        for neighbour in (block.prev, block.next):
-            if neighbour is not None and (taken := core.merge(block, neighbour)):
-                num_split -= 1
-                split_bytes -= taken
-        pool.insert(block)
-        if block.prev is not None or block.next is not None:
-            num_split += 1
-            split_bytes += block.size
-        fixed = block.reservation is None
-        for stats in (core.all_stats, pool.stats):
-            stats.active.current -= 1
-            stats.active_bytes.current -= size
-            stats.requested_bytes.current -= requested
-            if fixed and split_bytes > 0:
-                stats.inactive_split_bytes.add(split_bytes)
-            elif fixed:
-                stats.inactive_split_bytes.current += split_bytes
-            if fixed and num_split > 0:
-                stats.inactive_split.add(num_split)
-            elif fixed:
-                stats.inactive_split.current += num_split
+        """The second half of `free`: the block becomes available."""
+        placement.complete_free(self.core, block)
 
     def record_stream(self, block: Block, stream: int) -> None:
         """Another stream uses the block: freeing it waits for that stream. Its own stream counts for nothing."""
@@ -208,20 +136,23 @@ class CachingAllocator:
     def synchronize(self) -> None:
         """The work of every stream is over: blocks that waited for it become available."""
         for block in list(self.core.pending_blocks.values()):
-            self.complete_free(block)
+            placement.complete_free(self.core, block)
 
     def empty_cache(self) -> None:
-        """Give back every segment that is wholly free."""
-        self._release_cached()
+        """Give back every segment that is wholly free, and every wholly free page of growing ones."""
+        placement.release_cached(self.core)
 
-    def adopt(self, segments: list[dict[str, Any]]) -> dict[int, Block]:
-        """Take over the state a snapshot describes, at its real addresses; the blocks in use, by address.
+    def adopt(self, segments: Iterable[Mapping[str, Any]]) -> dict[int, Block]:
+        """Take over the state that a snapshot's segments describe, at their real addresses; for an empty allocator.
 
-        Peaks start from that state. The allocator must be empty of these addresses.
+        Peaks start from that state. Returns the blocks in use or waiting, by address.
+
+        Raises:
+            ValueError: something is allocated already, or the blocks of a segment do not fill it.
         """
+        if self.core.segment_bytes:
+            raise ValueError("only an allocator that holds nothing can take over a snapshot's state")
         return adopt_segments(self.core, segments)
-
-    # --- limits and settings ------------------------------------------------------------------------------------
 
     @property
     def capacity_bytes(self) -> int | None:
@@ -239,19 +170,17 @@ class CachingAllocator:
 
     @settings.setter
     def settings(self, settings: AllocatorSettings) -> None:
-        if settings.backend != "native":
-            raise UnsupportedBackendError(settings.backend)
+        _refuse_other_backends(settings)
         self.core.apply(settings)
 
     def set_memory_fraction(self, fraction: float) -> None:
         """Limit segments to a share of the device's memory, as `torch.cuda.set_per_process_memory_fraction`."""
         if not 0 <= fraction <= 1:
             raise ValueError(f"Invalid fraction value: {fraction}. Allowed range: 0~1")
-        if self.core.total_bytes is None:
-            raise ValueError("a memory fraction needs the device's memory: pass total_bytes")
-        self.core.allowed_bytes = int(fraction * self.core.total_bytes)
-
-    # --- counters -----------------------------------------------------------------------------------------------
+        total = self.core.total_bytes or self.core.driver.capacity_bytes
+        if total is None:
+            raise ValueError("a memory fraction needs the device's memory: give total_bytes")
+        self.core.limit(int(fraction * total))
 
     @property
     def requested_bytes(self) -> int:
@@ -289,6 +218,16 @@ class CachingAllocator:
         return self.core.all_stats.reserved_bytes.peak
 
     @property
+    def uncached_bytes(self) -> int:
+        """Held outside the pools because caching is off; PyTorch's own counters show nothing of them."""
+        return self.core.uncached.current
+
+    @property
+    def peak_uncached_bytes(self) -> int:
+        """Running maximum of `uncached_bytes`."""
+        return self.core.uncached.peak
+
+    @property
     def stats(self) -> AllocatorStats:
         """Every counter of both pools together, frozen."""
         return stats_view(self.core.all_stats, self.core.counters)
@@ -301,22 +240,14 @@ class CachingAllocator:
 
     def reset_peaks(self) -> None:
         """`torch.cuda.reset_peak_memory_stats`."""
-        core = self.core
-        for stats in (core.all_stats, core.small.stats, core.large.stats):
-            for stat in stats.families():
-                stat.reset_peak()
-        core.counters.oversize_allocations.reset_peak()
-        core.counters.oversize_segments.reset_peak()
+        for stat in self.core.every_stat():
+            stat.reset_peak()
 
     def reset_accumulated(self) -> None:
         """`torch.cuda.reset_accumulated_memory_stats`."""
-        core = self.core
-        for stats in (core.all_stats, core.small.stats, core.large.stats):
-            for stat in stats.families():
-                stat.reset_accumulated()
-        core.counters.reset()
-        core.counters.oversize_allocations.reset_accumulated()
-        core.counters.oversize_segments.reset_accumulated()
+        for stat in self.core.every_stat():
+            stat.reset_accumulated()
+        self.core.counters.reset()
 
     def segments(self) -> tuple[SegmentView, ...]:
         """Every segment with its blocks, by address; a growing segment is one view per mapped stretch."""
@@ -326,127 +257,36 @@ class CachingAllocator:
         """`torch.cuda.memory._snapshot()["segments"]`; the caller adds the frames."""
         return [view.to_dict() for view in self.segments()]
 
-    # --- the search ---------------------------------------------------------------------------------------------
-
-    def _search(self, pool: Pool, size: int, stream: int) -> Block | None:
-        """The best fit among the free blocks of the stream, taken out of the pool."""
-        core = self.core
-        if core.collects_garbage:
-            pool.search_count += 1
-        free = pool.free.get(stream)
-        if not free:
-            return None
-        index = bisect_left(free, (size,))
-        if index == len(free):
-            return None
-        block = free[index][2]
-        if block.reservation is not None:
-            if core.expandable:
-                index = expandable.best_fit_index(free, index)
-            else:
-                while index < len(free) and free[index][2].reservation is not None:
-                    index += 1
-                if index == len(free):
-                    return None
-            block = free[index][2]
-        if size < core.max_split <= block.size:
-            return None
-        if size >= core.max_split and block.size >= size + core.settings.max_non_split_rounding_bytes:
-            return None
-        del free[index]
-        return block
-
-    def _grow(self, pool: Pool, size: int, stream: int) -> Block:
-        """A block in new memory, giving back cached segments if there is no room."""
-        core = self.core
-        if core.collects_garbage:
-            reclaim.collect_garbage(core)
-        block = self._new_block(pool, size, stream)
-        if block is None and reclaim.release_oversize(core, pool, size, stream):
-            block = self._new_block(pool, size, stream)
+    def _malloc_uncached(self, nbytes: int, stream: int) -> Block:
+        block = self.core.take_uncached(nbytes, stream)
         if block is None:
-            self._release_cached()
-            core.counters.num_alloc_retries += 1
-            block = self._new_block(pool, size, stream)
-        if block is None:
-            raise self._out_of_memory(size, stream)
+            raise AllocatorOutOfMemory(self._facts(nbytes), "CUDA error: out of memory")
         return block
 
-    def _new_block(self, pool: Pool, size: int, stream: int) -> Block | None:
-        core = self.core
-        nbytes = segment_size(size, core.settings)
-        if core.allowed_bytes is not None and core.segment_bytes + nbytes > core.allowed_bytes:
-            return None
-        if core.expandable:
-            return expandable.allocate(core, pool, size, stream)
-        return core.new_segment(pool, nbytes, stream)
-
-    def _release_cached(self) -> None:
-        self.core.counters.num_sync_all_streams += 1
-        self.synchronize()
-        reclaim.release_cached(self.core)
-
-    def _hand_out(self, block: Block, nbytes: int, size: int) -> Block:
-        """Split off what is worth keeping, and count the block as in use."""
-        core, pool = self.core, block.pool
-        rest = block.size - size
-        growing = block.reservation is not None
-        was_split = block.prev is not None or block.next is not None
-        if (
-            rest >= MIN_BLOCK_BYTES
-            if pool.is_small or core.expandable
-            else size < core.max_split and rest > SMALL_BYTES
-        ):
-            remaining, block = block, Block(block.address, size, block.stream, pool, block.reservation)
-            block.segment_context, remaining.segment_context = remaining.segment_context, None
-            block.splice(remaining.prev, remaining)
-            remaining.address += size
-            remaining.size = rest
-            remaining.requested = 0
-            pool.insert(remaining)
-            if not growing:
-                for stats in (core.all_stats, pool.stats):
-                    if was_split:
-                        stats.inactive_split_bytes.current -= size
-                    else:
-                        stats.inactive_split_bytes.add(rest)
-                        stats.inactive_split.add(1)
-        elif was_split and not growing:
-            for stats in (core.all_stats, pool.stats):
-                stats.inactive_split_bytes.current -= block.size
-                stats.inactive_split.current -= 1
-        block.allocated = True
-        block.requested = nbytes
-        core.active_blocks[block.address] = block
-        size = block.size
-        for stats in (core.all_stats, pool.stats):
-            stats.allocation.add(1)
-            stats.allocated_bytes.add(size)
-            stats.active.add(1)
-            stats.active_bytes.add(size)
-            stats.requested_bytes.add(nbytes)
-        if size >= core.max_split:
-            core.counters.oversize_allocations.add(1)
-        if core.record is not None:
-            core.record(TraceEvent("alloc", block.address, nbytes, block.stream, size))
-        return block
-
-    def _out_of_memory(self, size: int, stream: int) -> AllocatorOutOfMemoryError:
+    def _out_of_memory(self, size: int, stream: int) -> AllocatorOutOfMemory:
         core = self.core
         core.counters.num_ooms += 1
-        capacity = core.driver.capacity_bytes
-        total = core.total_bytes or capacity or core.segment_bytes
-        free = (total if capacity is None else capacity) - core.driver.held_bytes
+        facts = self._facts(segment_size(size, core.settings))
         if core.record is not None:
-            core.record(TraceEvent("oom", free, size, stream))
-        facts = OutOfMemoryFacts(
-            requested_bytes=segment_size(size, core.settings),
+            core.record(TraceEvent("oom", facts.free_bytes, size, stream))
+        return AllocatorOutOfMemory(facts, oom_message(facts, self.torch_version))
+
+    def _facts(self, requested_bytes: int) -> OutOfMemoryFacts:
+        """The device's numbers now. The allocator does not know who else uses the card."""
+        core = self.core
+        capacity, held = core.driver.capacity_bytes, core.driver.held_bytes
+        total = core.total_bytes or capacity or held
+        return OutOfMemoryFacts(
+            requested_bytes=requested_bytes,
             device=self.device,
             total_bytes=total,
-            free_bytes=free,
+            free_bytes=max((total if capacity is None else capacity) - held, 0),
             allocated_bytes=self.allocated_bytes,
-            reserved_bytes=self.reserved_bytes,
-            processes=self.processes or (),
+            reserved_unallocated_bytes=self.reserved_bytes - self.allocated_bytes,
             allowed_bytes=core.allowed_bytes,
         )
-        return AllocatorOutOfMemoryError(facts, oom_message(facts, self.torch_version))
+
+
+def _refuse_other_backends(settings: AllocatorSettings) -> None:
+    if settings.backend != "native":
+        raise UnsupportedBackendError(settings.backend)

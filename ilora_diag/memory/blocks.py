@@ -38,6 +38,7 @@ class Block:
         pending: freed by the caller, but recorded on another stream whose work is not known to be over.
         mapped: has memory behind it; False only in the tail of an expandable segment.
         reservation: the expandable segment it lies in, if any.
+        uncached: straight from the driver, outside every pool (PYTORCH_NO_CUDA_MEMORY_CACHING).
         context: whatever the caller attaches (frames, owner); the model carries it and reads nothing from it.
     """
 
@@ -57,6 +58,7 @@ class Block:
         "size",
         "stream",
         "stream_uses",
+        "uncached",
     )
 
     def __init__(
@@ -75,6 +77,7 @@ class Block:
         self.next: Block | None = None
         self.stream_uses: set[int] | None = None
         self.gc_base = 0
+        self.uncached = False
         self.context: object = None
         self.segment_context: object = None
 
@@ -129,7 +132,10 @@ class Pool:
     def insert(self, block: Block) -> None:
         """Put a free block where a search finds it; its age starts now."""
         block.gc_base = self.search_count
-        insort(self.of_stream(block.stream), (block.size, block.address, block))
+        free = self.free.get(block.stream)
+        if free is None:
+            free = self.of_stream(block.stream)
+        insort(free, (block.size, block.address, block))
 
     def remove(self, block: Block) -> None:
         """Take out a free block, by the size and address it was put in with."""

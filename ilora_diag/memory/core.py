@@ -4,14 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
-from ilora_diag.memory.blocks import Block, Pool
-from ilora_diag.memory.driver import AddressSource, Driver
+from ilora_diag.memory.blocks import MIN_BLOCK_BYTES, SMALL_BYTES, Block, Pool
+from ilora_diag.memory.driver import Driver
 from ilora_diag.memory.events import TraceEvent
 from ilora_diag.memory.settings import AllocatorSettings
-from ilora_diag.memory.stats import Counters, PoolStats
+from ilora_diag.memory.stats import Counters, PoolStats, Stat
 
 Recorder = Callable[[TraceEvent], None]
-NO_LIMIT = 1 << 64
 UNKNOWN_TOTAL_BYTES = 1 << 40
 
 
@@ -34,17 +33,24 @@ class AllocatorCore:
         self.active_blocks: dict[int, Block] = {}
         self.pending_blocks: dict[int, Block] = {}
         self.allowed_bytes: int | None = None
+        self.uncached = Stat()
         self.apply(settings)
 
     def apply(self, settings: AllocatorSettings) -> None:
         """Follow these settings from now on; what is allocated stays as it is."""
         self.settings = settings
-        self.max_split = settings.max_split_size_bytes or NO_LIMIT
+        self.max_split = settings.max_split_size_bytes
+        self.collects_garbage = self._collects_garbage()
         self.expandable = settings.expandable_segments
+        self.caching = settings.caching
         self.has_roundup = any(settings.roundup_power2_divisions)
 
-    @property
-    def collects_garbage(self) -> bool:
+    def limit(self, allowed_bytes: int | None) -> None:
+        """Hold no more than this in segments; None: no limit."""
+        self.allowed_bytes = allowed_bytes
+        self.collects_garbage = self._collects_garbage()
+
+    def _collects_garbage(self) -> bool:
         """PyTorch looks at block ages only where a memory limit and a threshold are both set."""
         return self.allowed_bytes is not None and self.settings.garbage_collection_threshold > 0.0
 
@@ -74,7 +80,7 @@ class AllocatorCore:
             return None
         block = Block(address, nbytes, stream, pool)
         self.count_reserved(pool, nbytes, num_segments=1)
-        if nbytes >= self.max_split:
+        if self.max_split is not None and nbytes >= self.max_split:
             self.counters.oversize_segments.add(1)
         if self.record is not None:
             self.record(TraceEvent("segment_alloc", address, nbytes, stream))
@@ -85,7 +91,7 @@ class AllocatorCore:
         block.pool.remove(block)
         self.driver.give_back(block.size)
         self.count_reserved(block.pool, -block.size, num_segments=-1)
-        if block.size >= self.max_split:
+        if self.max_split is not None and block.size >= self.max_split:
             self.counters.oversize_segments.current -= 1
         if self.record is not None:
             self.record(TraceEvent("segment_free", block.address, block.size, block.stream, 0, block.segment_context))
@@ -111,16 +117,37 @@ class AllocatorCore:
         block.size += neighbour.size
         return neighbour.size
 
+    def take_uncached(self, nbytes: int, stream: int) -> Block | None:
+        """A block straight from the driver, as with PYTORCH_NO_CUDA_MEMORY_CACHING; None: no room.
 
-def new_core(
-    capacity_bytes: int | None,
-    total_bytes: int | None,
-    settings: AllocatorSettings,
-    *,
-    vmm: bool,
-    record: Recorder | None,
-    address_source: AddressSource | None,
-) -> AllocatorCore:
-    """The state of an allocator that has nothing yet."""
-    driver = Driver(capacity_bytes, supports_vmm=vmm, address_source=address_source)
-    return AllocatorCore(driver, settings, total_bytes, record)
+        PyTorch counts nothing of it. The driver's granularity is not public: 512 bytes are assumed, so for many small
+        tensors this is a lower bound.
+        """
+        size = -(-nbytes // MIN_BLOCK_BYTES) * MIN_BLOCK_BYTES
+        address = self.driver.malloc(size, stream)
+        if address is None:
+            return None
+        block = Block(address, size, stream, self.small if size <= SMALL_BYTES else self.large)
+        block.requested = nbytes
+        block.allocated = block.uncached = True
+        self.uncached.add(size)
+        return block
+
+    def release_uncached(self, block: Block) -> None:
+        """Give such a block back."""
+        if not block.allocated:
+            raise ValueError(f"{block!r} is not allocated here: freed twice, or of another allocator")
+        block.allocated = False
+        self.uncached.current -= block.size
+        self.driver.give_back(block.size)
+
+    def every_stat(self) -> tuple[Stat, ...]:
+        """Every counter that has a peak."""
+        return (
+            *self.all_stats.families(),
+            *self.small.stats.families(),
+            *self.large.stats.families(),
+            self.counters.oversize_allocations,
+            self.counters.oversize_segments,
+            self.uncached,
+        )

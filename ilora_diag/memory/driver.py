@@ -9,7 +9,7 @@ ADDRESS_ALIGNMENT = 2 << 20
 AddressSource = Callable[[int, int], int | None]
 
 
-class VmmUnsupportedError(RuntimeError):
+class VmmUnsupported(RuntimeError):  # noqa: N818 - the name says what is missing
     """Expandable segments on a device whose driver has no virtual memory management: some vGPU, Jetson, WSL.
 
     PyTorch's driver-API check (c10/cuda/driver_api.h) prints the driver's own text behind this prefix.

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from ilora_diag.memory.blocks import SMALL_SEGMENT_BYTES, Block, Pool
 from ilora_diag.memory.core import UNKNOWN_TOTAL_BYTES, AllocatorCore
-from ilora_diag.memory.driver import VmmUnsupportedError
+from ilora_diag.memory.driver import VmmUnsupported
 from ilora_diag.memory.events import TraceEvent
 
 
@@ -58,7 +58,7 @@ def allocate(core: AllocatorCore, pool: Pool, nbytes: int, stream: int) -> Block
     Pages mapped before the driver ran out stay in the pool as free memory, as in PyTorch.
     """
     if not core.driver.supports_vmm:
-        raise VmmUnsupportedError
+        raise VmmUnsupported
     candidate = _find(core, pool, nbytes, stream)
     if not candidate.mapped and not _map(core, candidate, min(candidate.size, nbytes)):
         return None

@@ -20,12 +20,12 @@ def format_size(nbytes: int) -> str:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ProcessUse:
-    """What a process holds of the card, as NVML lists it; `pid` None is this process.
+    """What another process holds of the card, as NVML lists it.
 
-    In a container without the host's process ids PyTorch does not recognise itself and prints a pid even for itself.
+    In a container without the host's process ids PyTorch does not find its own among them and prints itself so, too.
     """
 
-    pid: int | None
+    pid: int
     used_bytes: int
 
 
@@ -37,11 +37,12 @@ class OutOfMemoryFacts:
         requested_bytes: the segment the allocator asked the driver for: 2 MiB, 20 MiB or a multiple of 2 MiB, not what
             the tensor needs.
         free_bytes: what cudaMemGetInfo called free.
-        processes: in NVML's order; empty where NVML could not be asked.
+        process_bytes: of this process, context and libraries included; None: NVML does not say.
+        other_processes: in NVML's order. They stand before this process in the text, as a younger process does after
+            older ones.
         allocated_bytes: of the default pool.
-        reserved_bytes: of every pool.
         allowed_bytes: the limit a memory fraction sets; None: no limit set.
-        private_pool_bytes: what PyTorch says is allocated in private pools (CUDA graphs).
+        private_pool_bytes: what PyTorch calls allocated in private pools (CUDA graphs).
     """
 
     requested_bytes: int
@@ -49,23 +50,29 @@ class OutOfMemoryFacts:
     total_bytes: int
     free_bytes: int
     allocated_bytes: int
-    reserved_bytes: int
-    processes: tuple[ProcessUse, ...] = ()
+    reserved_unallocated_bytes: int
+    process_bytes: int | None = None
+    other_processes: tuple[ProcessUse, ...] = ()
     allowed_bytes: int | None = None
     private_pool_bytes: int = 0
 
-    @property
-    def unallocated_bytes(self) -> int:
-        """Reserved, and not in use."""
-        return self.reserved_bytes - self.allocated_bytes - self.private_pool_bytes
 
-
-class AllocatorOutOfMemoryError(RuntimeError):
-    """The modelled card is full; `facts` has the numbers."""
+class AllocatorOutOfMemory(RuntimeError):  # noqa: N818 - the name says what happened
+    """The modelled card is full; `facts` has the numbers as far as the allocator knows them."""
 
     def __init__(self, facts: OutOfMemoryFacts, message: str) -> None:
         super().__init__(message)
         self.facts = facts
+
+    @property
+    def requested_bytes(self) -> int:
+        """The segment the allocator asked for."""
+        return self.facts.requested_bytes
+
+    @property
+    def allowed_bytes(self) -> int | None:
+        """The limit a memory fraction sets; None: no limit set."""
+        return self.facts.allowed_bytes
 
 
 _OLD_HINT = (
@@ -97,11 +104,10 @@ def oom_message(facts: OutOfMemoryFacts, torch_version: str) -> str:
     version = version_key(torch_version)
     old = version < (2, 2)
     uses = "".join(
-        f"Including non-PyTorch memory, this process has {format_size(use.used_bytes)} memory in use. "
-        if use.pid is None
-        else f"Process {use.pid} has {format_size(use.used_bytes)} memory in use. "
-        for use in facts.processes
+        f"Process {use.pid} has {format_size(use.used_bytes)} memory in use. " for use in facts.other_processes
     )
+    if facts.process_bytes is not None:
+        uses += f"Including non-PyTorch memory, this process has {format_size(facts.process_bytes)} memory in use. "
     allowed = "" if facts.allowed_bytes is None or old else f"{format_size(facts.allowed_bytes)} allowed; "
     pools = (
         f"with {format_size(facts.private_pool_bytes)} allocated in private pools (e.g., CUDA Graphs), "
@@ -114,6 +120,6 @@ def oom_message(facts: OutOfMemoryFacts, torch_version: str) -> str:
         f"{'capacty' if old else 'capacity'} of {format_size(facts.total_bytes)} of which "
         f"{format_size(facts.free_bytes)} is free. {uses}{allowed}"
         f"Of the allocated memory {format_size(facts.allocated_bytes + facts.private_pool_bytes)} is allocated by "
-        f"PyTorch, {pools}and {format_size(facts.unallocated_bytes)} is reserved by PyTorch but unallocated."
+        f"PyTorch, {pools}and {format_size(facts.reserved_unallocated_bytes)} is reserved by PyTorch but unallocated."
         f"{_OLD_HINT if old else _HINT.format(variable=variable, address=_DOCS)}"
     )

@@ -10,7 +10,7 @@ from bisect import bisect_left
 
 from ilora_diag.memory import expandable
 from ilora_diag.memory.blocks import Block, Pool
-from ilora_diag.memory.core import NO_LIMIT, AllocatorCore
+from ilora_diag.memory.core import AllocatorCore
 
 
 def release_cached(core: AllocatorCore) -> None:
@@ -27,33 +27,30 @@ def release_cached(core: AllocatorCore) -> None:
 
 
 def release_oversize(core: AllocatorCore, pool: Pool, nbytes: int, stream: int) -> bool:
-    """With a maximum split size: give back just enough oversize segments of this stream; False: not enough there."""
-    if core.max_split >= NO_LIMIT:
+    """With a maximum split size: give back just enough oversize segments of this stream; False: not enough there.
+
+    Parts of expandable segments are passed over: torch <= 2.3 tried to cudaFree them and stopped with an internal
+    error (pytorch issue 123548).
+    """
+    if core.max_split is None:
         return False
     wanted = max(nbytes, core.max_split)
     free = pool.of_stream(stream)
     index = bisect_left(free, (wanted,))
     if index < len(free):
-        return _release_if_whole(core, free[index][2])
-    released = 0
-    while released < wanted and free and free[-1][0] >= core.max_split:
-        size = free[-1][0]
-        if not _release_if_whole(core, free[-1][2]):
+        block = free[index][2]
+        if block.reservation is not None or block.is_split:
             return False
-        released += size
+        core.release_segment(block)
+        return True
+    released = 0
+    for size, _, block in reversed(free[:]):
+        if released >= wanted or size < core.max_split:
+            break
+        if block.reservation is None and not block.is_split:
+            released += size
+            core.release_segment(block)
     return released >= wanted
-
-
-def _release_if_whole(core: AllocatorCore, block: Block) -> bool:
-    """Give back a segment.
-
-    Blocks of the maximum split size are never split, so only a change of settings, or an expandable segment, can make
-    this one part of something larger.
-    """
-    if block.reservation is not None or block.is_split:
-        return False
-    core.release_segment(block)
-    return True
 
 
 def collect_garbage(core: AllocatorCore) -> None:
