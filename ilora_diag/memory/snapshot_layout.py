@@ -9,23 +9,11 @@ from ilora_diag.memory.snapshot_errors import DamageError
 
 _KNOWN_KEYS = ("segments", "device_traces", "allocator_settings", "external_annotations")
 ACTIONS = frozenset(
-    [
-        "alloc",
-        "free_requested",
-        "free_completed",
-        "free",
-        "segment_alloc",
-        "segment_free",
-        "segment_map",
-        "segment_unmap",
-        "snapshot",
-        "oom",
-        "user_defined",
-        "workspace_snapshot",
-    ]
+    ("alloc", "free_requested", "free_completed", "segment_alloc", "segment_free", "segment_map", "segment_unmap")
+    + ("oom", "snapshot", "user_defined")
 )
-"""What the allocators of torch 2.0 to 2.15 record (`TraceEntry::Action`). `free` stands in snapshots of torch < 2.0
-and in those of other devices; any other action would change the totals in a way not known here."""
+"""What the allocators of torch 2.0 to 2.15 record (`TraceEntry::Action`). Any other action might change the totals in
+a way not known here, so it is refused by name."""
 
 _STATES = frozenset(("active_allocated", "active_awaiting_free", "active_pending_free", "inactive"))
 _MAX_ADDRESS = 1 << 64
