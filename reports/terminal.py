@@ -45,10 +45,20 @@ class TerminalRenderer:
         width: columns to fold to; None folds nothing, for pipes and files.
         colour: whether to style.
         brief: only the sections that matter when a command ends.
+        unfold: show what Markdown folds away, where no report is written that one could be sent to.
     """
 
-    def __init__(self, lang: str, *, width: int | None = None, colour: bool = False, brief: bool = False) -> None:
+    def __init__(
+        self,
+        lang: str,
+        *,
+        width: int | None = None,
+        colour: bool = False,
+        brief: bool = False,
+        unfold: bool = False,
+    ) -> None:
         self._words, self._width, self._colour, self._brief = Words(lang), width, colour, brief
+        self._unfold = unfold
 
     def render(self, report: Report) -> str:
         """The text, ending in one newline."""
@@ -63,7 +73,8 @@ class TerminalRenderer:
             if self._brief and not section.brief:
                 continue
             console.line()
-            self._line(console, (Span("strong", section.title),))
+            if section.title:
+                self._line(console, (Span("strong", section.title),))
             for block in section.blocks:
                 self._block(console, block)
         assert isinstance(console.file, io.StringIO)
@@ -97,6 +108,10 @@ class TerminalRenderer:
             console.print("\n".join(f"    {line}" for line in printable(block.text).splitlines()), soft_wrap=True)
         elif isinstance(block, Table):
             self._table(console, block)
+        elif isinstance(block, Details) and self._unfold:
+            self._line(console, block.summary, style="dim")
+            for leaf in block.blocks:
+                self._block(console, leaf)
         elif isinstance(block, Details):
             self._line(console, self._words("terminal.folded", summary=block.summary), style="dim")
         else:

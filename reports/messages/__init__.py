@@ -1,14 +1,27 @@
-"""What the reports say, by language. English and Japanese have the same keys and the same placeholders."""
+"""What the reports say, by language. English and Japanese have the same keys and the same placeholders.
+
+Each family of messages has a module a language; a key stands in one of them only.
+"""
 
 from __future__ import annotations
 
 import re
 from collections.abc import Mapping
 
-from reports.messages import en, ja
+from reports.messages import en, estimate_en, estimate_ja, ja
+
+
+def _merged(*families: Mapping[str, str]) -> Mapping[str, str]:
+    merged = {key: text for family in families for key, text in family.items()}
+    assert len(merged) == sum(map(len, families)), "a key stands in one family only"
+    return merged
+
 
 REASONS = {"en": en.REASONS, "ja": ja.REASONS}
-LANGUAGES: Mapping[str, Mapping[str, str]] = {"en": en.MESSAGES, "ja": ja.MESSAGES}
+LANGUAGES: Mapping[str, Mapping[str, str]] = {
+    "en": _merged(en.MESSAGES, estimate_en.MESSAGES),
+    "ja": _merged(ja.MESSAGES, estimate_ja.MESSAGES),
+}
 
 
 class Words:
@@ -31,6 +44,10 @@ class Words:
     def metric(self, name: str) -> str:
         """A metric's name for people: hr@10 is HR@10, and names we have no word for stay as they are."""
         return self._messages.get(f"metric.{name}", name.upper() if "@" in name else name)
+
+    def named(self, key: str, otherwise: str) -> str:
+        """The message of a key made from a record's name, or `otherwise` for a name we have no word for."""
+        return self._messages.get(key, otherwise)
 
     def reason(self, text: str) -> str:
         """A reason of the records, which are written in English, in this language where it is a common one.

@@ -1,0 +1,146 @@
+"""The card's memory at the peak as a waterfall: categories, cache, context, and the line where the card ends."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from itertools import accumulate, pairwise
+from typing import TYPE_CHECKING, Any
+
+from ilora_diag.schema import Category, Estimate
+from ilora_diag.units import format_bytes
+from reports.figures.shares import LOOKS, Axis, Look, axis_for
+from reports.figures.style import INK, MUTED, VERMILION, new_figure, note_at
+from reports.messages import Words
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+    from matplotlib.figure import Figure
+
+# A card more than so many times larger than what is used would press all bars to the left edge.
+_SHOWN_UP_TO = 2.5
+_TOTAL, _CACHED, _OUTSIDE = Look("#57606A"), Look("#C9D1D9", "...."), Look("#8C959F", "////")
+_ASKED = Look("#FFFFFF", "xxxx")
+
+
+@dataclass(frozen=True, slots=True)
+class Bar:
+    """One bar: where it begins and how far it goes. A total begins at zero."""
+
+    label: str
+    start_bytes: int
+    size_bytes: int
+    look: Look
+    is_total: bool = False
+
+    @property
+    def end_bytes(self) -> int:
+        """Where it ends."""
+        return self.start_bytes + self.size_bytes
+
+
+def available(estimate: Estimate) -> bool:
+    """Whether anything was allocated."""
+    return estimate.peak.allocated_bytes > 0
+
+
+def draw(estimate: Estimate, words: Words) -> Figure:
+    """Horizontal bars from the first category down to the card's total, each with its size beside it."""
+    card = estimate.cards[0]
+    bars = list(_bars(estimate, words))
+    furthest = max(estimate.interval.high_bytes, *(bar.end_bytes for bar in bars))
+    axis = axis_for(furthest)
+    title = words("estimate.waterfall.title", gpu=card.gpu.upper())
+    figure, (axes,) = new_figure(title, height_in=1.15 + 0.29 * len(bars))
+    used_row = 0
+    for row, bar in enumerate(bars):
+        _draw_bar(axes, axis, row, bar)
+        if bar.label == words("estimate.level.used"):
+            used_row = row
+    for row, (upper, lower) in enumerate(pairwise(bars)):
+        joint = axis.of(upper.end_bytes)
+        if joint in (axis.of(lower.end_bytes), axis.of(lower.start_bytes)):
+            axes.plot((joint, joint), (row + 0.36, row + 0.64), color=MUTED, linewidth=0.8)
+    _draw_interval(axes, axis, estimate, used_row)
+    _draw_card(axes, axis, card.memory_bytes, furthest, words)
+    axes.set_yticks(range(len(bars)), [bar.label for bar in bars])
+    for tick, bar in zip(axes.get_yticklabels(), bars, strict=True):
+        tick.set_color(INK if bar.is_total else MUTED)
+    axes.set_ylim(len(bars) - 0.4, -0.6)
+    axes.grid(axis="y", visible=False)
+    axes.grid(axis="x", visible=True)
+    axes.set_xlabel(axis.unit)
+    return figure
+
+
+def _bars(estimate: Estimate, words: Words) -> Iterator[Bar]:
+    peak, oom = estimate.peak, estimate.cards[0].oom
+    start = 0
+    for category in Category:
+        size = sum(share.size_bytes for share in estimate.by_category if share.category is category)
+        if size:
+            yield Bar(words(f"estimate.category.{category.value}"), start, size, LOOKS[category])
+            start += size
+    yield Bar(words("estimate.level.allocated"), 0, peak.allocated_bytes, _TOTAL, is_total=True)
+    if peak.reserved_bytes > peak.allocated_bytes:
+        size = peak.reserved_bytes - peak.allocated_bytes
+        yield Bar(words("estimate.waterfall.gap.cached"), peak.allocated_bytes, size, _CACHED)
+    yield Bar(words("estimate.level.reserved"), 0, peak.reserved_bytes, _TOTAL, is_total=True)
+    yield from _outside(estimate, words)
+    yield Bar(words("estimate.level.used"), 0, peak.device_used_bytes, _TOTAL, is_total=True)
+    if oom is not None:
+        yield Bar(words("estimate.waterfall.asked"), peak.device_used_bytes, oom.requested_bytes, _ASKED)
+
+
+def _outside(estimate: Estimate, words: Words) -> Iterator[Bar]:
+    """What lies beyond the allocator: the gaps that the chain names there, or one bar where it names none."""
+    peak = estimate.peak
+    starts = [0, *accumulate(gap.size_bytes for gap in estimate.chain)]
+    beyond = [(start, gap) for start, gap in zip(starts, estimate.chain, strict=False) if start >= peak.reserved_bytes]
+    if sum(gap.size_bytes for _, gap in beyond) != peak.device_used_bytes - peak.reserved_bytes:
+        size = peak.device_used_bytes - peak.reserved_bytes
+        yield Bar(words("estimate.waterfall.gap.outside"), peak.reserved_bytes, size, _OUTSIDE)
+        return
+    for start, gap in beyond:
+        if gap.size_bytes:
+            yield Bar(words.named(f"estimate.waterfall.gap.{gap.name}", gap.name), start, gap.size_bytes, _OUTSIDE)
+
+
+def _draw_bar(axes: Axes, axis: Axis, row: int, bar: Bar) -> None:
+    edge = VERMILION if bar.look is _ASKED else "white"
+    axes.barh(
+        row,
+        axis.of(bar.size_bytes),
+        left=axis.of(bar.start_bytes),
+        height=0.72,
+        color=bar.look.colour,
+        hatch=bar.look.hatch,
+        edgecolor=edge,
+        linewidth=1.0 if bar.look is _ASKED else 0,
+    )
+    colour = INK if bar.is_total else MUTED
+    note_at(axes, axis.of(bar.end_bytes), row, format_bytes(bar.size_bytes), fontsize=8.5, color=colour)
+
+
+def _draw_interval(axes: Axes, axis: Axis, estimate: Estimate, row: int) -> None:
+    """The interval of the card's total as a whisker in the lower edge of its bar."""
+    low, high = axis.of(estimate.interval.low_bytes), axis.of(estimate.interval.high_bytes)
+    y = row + 0.36
+    axes.plot((low, high), (y, y), color=INK, linewidth=1.2, solid_capstyle="butt")
+    for x in (low, high):
+        axes.plot((x, x), (y - 0.1, y + 0.1), color=INK, linewidth=1.2)
+
+
+def _draw_card(axes: Axes, axis: Axis, memory_bytes: int, furthest_bytes: int, words: Words) -> None:
+    """The line where the card ends, or a note where that is far beyond what is used."""
+    memory = format_bytes(memory_bytes)
+    style: dict[str, Any] = {"color": VERMILION, "fontsize": 9, "va": "bottom"}
+    if memory_bytes > _SHOWN_UP_TO * furthest_bytes:
+        axes.set_xlim(0, axis.of(furthest_bytes) * 1.14)
+        text = words("estimate.waterfall.beyond", memory=memory)
+        axes.text(1.0, 1.01, text, transform=axes.transAxes, ha="right", **style)
+        return
+    axes.set_xlim(0, axis.of(max(memory_bytes, furthest_bytes)) * 1.14)
+    axes.axvline(axis.of(memory_bytes), color=VERMILION, linewidth=1.8, linestyle=(0, (5, 2)))
+    text = words("estimate.waterfall.card", memory=memory)
+    axes.text(axis.of(memory_bytes), 1.01, text, transform=axes.get_xaxis_transform(), ha="center", **style)

@@ -1,0 +1,157 @@
+"""The answer first: one line, then every card, then what went wrong on those that were full."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+from ilora_diag.schema import CardEstimate, Known, Unavailable
+from ilora_diag.units import format_bytes
+from reports.blocks import Alert, Block, Bullets, Code, Paragraph, Section, Table, Text, code, strong
+from reports.view import estimate_elsewhere
+from reports.view.estimate_story import EstimateStory, by_reason, gap_name, spoken
+
+
+def headline(story: EstimateStory) -> str:
+    """The estimate for the first card in one line, conclusion included."""
+    words, card, peak = story.words, story.card, story.card.peak
+    if card.oom is not None:
+        return words(
+            "estimate.headline.oom",
+            subject=story.subject,
+            gpu=story.gpu,
+            memory=format_bytes(card.memory_bytes),
+            place=story.place(card.oom.step, card.oom.phase),
+            module=story.module(card.oom.module),
+            requested=format_bytes(card.oom.requested_bytes),
+            allocated=format_bytes(peak.allocated_bytes),
+        )
+    others = any(gap_name(gap.name) == "other_processes" and gap.size_bytes for gap in story.estimate.chain)
+    return words(
+        "estimate.headline",
+        subject=story.subject,
+        gpu=story.gpu,
+        used=format_bytes(peak.device_used_bytes),
+        allocated=format_bytes(peak.allocated_bytes),
+        reserved=format_bytes(peak.reserved_bytes),
+        outside=format_bytes(peak.device_used_bytes - peak.reserved_bytes),
+        what=words("estimate.outside.others" if others else "estimate.outside.context"),
+        verdict=_verdict(story, card),
+    )
+
+
+def answer(story: EstimateStory) -> Section:
+    """Headline, what else the reader sees in use, the table of cards, and their troubles in words."""
+    blocks: list[Block] = [Paragraph(text=(strong(headline(story)),))]
+    if len(story.estimate.cards) > 1:
+        blocks.append(Paragraph(text=_fitting(story)))
+    if story.observed_bytes is not None:
+        kind, text = estimate_elsewhere.verdict(story, story.observed_bytes)
+        blocks.append(Alert(kind=kind, text=text))
+    blocks.append(_cards(story))
+    notes = _notes(story)
+    if notes:
+        blocks.append(Bullets(items=notes))
+    for card in story.estimate.cards:
+        blocks += _out_of_memory(story, card)
+    return Section(title="", blocks=tuple(blocks), brief=True)
+
+
+def _verdict(story: EstimateStory, card: CardEstimate) -> str:
+    """Whether the card is enough. To spare is what stays free at the upper end of the interval, too much likewise."""
+    words = story.words
+    if isinstance(card.fits, Unavailable):
+        return words("estimate.verdict.close")
+    if card.fits:
+        return words("estimate.verdict.fits", spare=format_bytes(card.memory_bytes - card.interval.high_bytes))
+    missing = card.interval.low_bytes - card.memory_bytes
+    return (
+        words("estimate.verdict.exceeds", missing=format_bytes(missing))
+        if missing > 0
+        else words("estimate.verdict.no")
+    )
+
+
+def _fits(card: CardEstimate) -> str:
+    if card.oom is not None:
+        return "no"
+    if isinstance(card.fits, Unavailable):
+        return "close"
+    return "yes" if card.fits else "no"
+
+
+def _fitting(story: EstimateStory) -> str:
+    """Which cards are enough: the sentence a reader with a list of cards came for."""
+    groups = {answer: [card.gpu for card in story.estimate.cards if _fits(card) == answer] for answer in _ANSWERS}
+    told = [story.words(key, cards=", ".join(groups[answer])) for answer, key in _ANSWERS.items() if groups[answer]]
+    return " ".join(told)
+
+
+_ANSWERS = {"yes": "estimate.cards.yes", "close": "estimate.cards.close", "no": "estimate.cards.no"}
+
+
+def _cards(story: EstimateStory) -> Table:
+    columns = ("card", "memory", "allocated", "reserved", "used", "fits", "batch", "attention")
+    return Table(
+        columns=tuple(story.words(f"estimate.column.{name}") for name in columns),
+        rows=tuple(_card_row(story, card) for card in story.estimate.cards),
+        numeric=(1, 2, 3, 4, 6),
+    )
+
+
+def _card_row(story: EstimateStory, card: CardEstimate) -> tuple[Text, ...]:
+    words, peak = story.words, card.peak
+    used = words(
+        "estimate.range",
+        value=format_bytes(peak.device_used_bytes),
+        low=format_bytes(card.interval.low_bytes),
+        high=format_bytes(card.interval.high_bytes),
+    )
+    fits = words(f"estimate.fits.{_fits(card)}")
+    if card.oom is not None:
+        fits = words("estimate.fits.oom", phase=card.oom.phase)
+    return (
+        (code(card.gpu),),
+        format_bytes(card.memory_bytes),
+        format_bytes(peak.allocated_bytes),
+        format_bytes(peak.reserved_bytes),
+        used,
+        (strong(fits),),
+        _cell(story, card.largest_batch_that_fits, lambda num: str(num) if num else words("estimate.batch.none")),
+        _cell(story, card.attention, str),
+    )
+
+
+def _cell(story: EstimateStory, value: Known[int] | Known[str], show: Callable[[int | str], str]) -> str:
+    """A cell of the table of cards; the reasons of what is unknown stand below it, once for all cards."""
+    return story.words("estimate.not_known") if isinstance(value, Unavailable) else show(value)
+
+
+def _notes(story: EstimateStory) -> tuple[Text, ...]:
+    words, cards = story.words, story.estimate.cards
+    unknown = (
+        ("estimate.note.fits", [(card, card.fits) for card in cards if card.oom is None]),
+        ("estimate.note.batch", [(card, card.largest_batch_that_fits) for card in cards]),
+        ("estimate.note.attention", [(card, card.attention) for card in cards]),
+    )
+    notes = []
+    for key, values in unknown:
+        reasons = [(card, words.reason(value.reason)) for card, value in values if isinstance(value, Unavailable)]
+        notes += [words(key, cards=names, reason=reason) for reason, names in by_reason(reasons).items()]
+    retries = by_reason((card, str(card.num_alloc_retries)) for card in cards if card.num_alloc_retries)
+    return (*notes, *(words("estimate.note.retries", cards=names, num=num) for num, names in retries.items()))
+
+
+def _out_of_memory(story: EstimateStory, card: CardEstimate) -> list[Block]:
+    """Where a card was full, and what its user would read."""
+    oom = card.oom
+    if oom is None:
+        return []
+    where = story.words(
+        "estimate.oom.where",
+        card=spoken(card),
+        place=story.place(oom.step, oom.phase),
+        module=story.module(oom.module),
+        op=oom.op,
+        requested=format_bytes(oom.requested_bytes),
+    )
+    return [Paragraph(text=where), Code(text=oom.message, language="text")]

@@ -1,0 +1,134 @@
+"""What a change would buy, how a request becomes card memory, and what all of it rests on."""
+
+from __future__ import annotations
+
+from itertools import accumulate
+
+from ilora_diag.schema import Knob, Unavailable
+from ilora_diag.units import format_bytes, format_duration
+from reports.blocks import Bullets, Code, Details, Paragraph, Section, Table, Text, code
+from reports.view.estimate_story import EstimateStory, by_reason, gap_name, percent
+from reports.view.teller import setting_text
+
+
+def knobs(story: EstimateStory) -> Section:
+    """Every change with what it would buy, the one that buys most first, those not computed last."""
+    words, found = story.words, story.estimate.knobs
+    title = words("estimate.knobs.title")
+    if not found:
+        return Section(title=title, blocks=(Paragraph(text=words("estimate.knobs.none")),), brief=True)
+    ranked = sorted(found, key=_new_reserved)
+    compared = story.card.oom is None
+    names = ("change", "new_reserved", *(("difference",) if compared else ()), "new_allocated", "cost")
+    table = Table(
+        columns=tuple(words(f"estimate.column.{name}") for name in names),
+        rows=tuple(_knob_row(story, knob, compared=compared) for knob in ranked),
+        numeric=tuple(range(1, len(names) - 1)),
+    )
+    return Section(title=title, blocks=(Paragraph(text=_best(story, ranked[0])), table), brief=True)
+
+
+def chain(story: EstimateStory) -> Section:
+    """From what the code asked for to what the card shows, every gap with a name."""
+    words, gaps = story.words, story.estimate.chain
+    subtotals = accumulate(gap.size_bytes for gap in gaps)
+    rows = []
+    for gap, subtotal in zip(gaps, subtotals, strict=True):
+        name = gap_name(gap.name)
+        told = words.named(f"estimate.gap.{name}", gap.name)
+        reached = _level(story, name, subtotal)
+        rows.append((told, format_bytes(gap.size_bytes), format_bytes(subtotal), reached))
+    columns = (*(words(f"estimate.column.{name}") for name in ("step", "size", "subtotal")), "")
+    table = Table(columns=columns, rows=tuple(rows), numeric=(1, 2))
+    blocks = (table, Paragraph(text=_left(story)))
+    return Section(title=words("estimate.chain.title"), blocks=blocks, brief=True)
+
+
+def rests(story: EstimateStory) -> Section:
+    """How it was computed, the intervals' bases, and what was assumed."""
+    words, estimate, cards = story.words, story.estimate, story.estimate.cards
+    traced = words(
+        "estimate.rests.traced",
+        steps=estimate.steps,
+        num=f"{estimate.num_requests:,}",
+        torch=estimate.torch,
+        seconds=format_duration(estimate.duration_s),
+    )
+    bases = by_reason((card, words.reason(card.interval.basis)) for card in cards)
+    items = [traced, *(words("estimate.rests.interval", cards=names, basis=basis) for basis, names in bases.items())]
+    contexts: dict[tuple[int, int, str], list[str]] = {}
+    for card in cards:
+        span = card.context_bytes
+        contexts.setdefault((span.low_bytes, span.high_bytes, span.basis), []).append(card.gpu)
+    for (low, high, basis), names in contexts.items():
+        sizes = {"low": format_bytes(low), "high": format_bytes(high), "basis": words.reason(basis)}
+        items.append(words("estimate.rests.context", cards=", ".join(names), **sizes))
+    items += [words.reason(assumption) for assumption in estimate.assumptions]
+    return Section(title=words("estimate.rests.title"), blocks=(Bullets(items=tuple(items)),), brief=True)
+
+
+def settings(story: EstimateStory) -> Section | None:
+    """The configuration that was traced, whole; None where there was none, as of a script."""
+    words, found = story.words, story.estimate.settings
+    if not found:
+        return None
+    text = "\n".join(f"{key}: {setting_text(value)}" for key, value in found)
+    full = words("estimate.settings.full", num=len(found))
+    block = Details(summary=full, blocks=(Code(text=text, language="yaml"),))
+    return Section(title=words("estimate.settings.title"), blocks=(block,))
+
+
+def signed(difference_bytes: int, base_bytes: int) -> str:
+    """A difference with its sign, and in percent of where it starts."""
+    size = f"+{format_bytes(difference_bytes)}" if difference_bytes > 0 else format_bytes(difference_bytes)
+    return f"{size} ({100 * difference_bytes / base_bytes:+.1f} %)" if difference_bytes and base_bytes else size
+
+
+def _new_reserved(knob: Knob) -> tuple[bool, int, str]:
+    """Sorts knobs: known ones by the peak they lead to, unknown ones behind them by name."""
+    value = knob.peak_reserved_bytes
+    return (True, 0, knob.change) if isinstance(value, Unavailable) else (False, value, knob.change)
+
+
+def _best(story: EstimateStory, knob: Knob) -> Text:
+    words, base, value = story.words, story.estimate.peak.reserved_bytes, knob.peak_reserved_bytes
+    if story.card.oom is not None:
+        return words("estimate.knobs.oom", gpu=story.gpu)
+    if isinstance(value, Unavailable) or value >= base:
+        return words("estimate.knobs.useless")
+    saved = words("estimate.knobs.best", saved=format_bytes(base - value), percent=percent(base - value, base))
+    return (code(knob.change), " ", saved)
+
+
+def _knob_row(story: EstimateStory, knob: Knob, *, compared: bool) -> tuple[Text, ...]:
+    base, value = story.estimate.peak.reserved_bytes, knob.peak_reserved_bytes
+    cells: list[Text] = [(code(knob.change),), story.known(value, format_bytes)]
+    if compared:
+        cells.append("" if isinstance(value, Unavailable) else signed(value - base, base))
+    # The reason stands once a row: what kept reserved from being known kept allocated too.
+    both = isinstance(value, Unavailable) and isinstance(knob.peak_allocated_bytes, Unavailable)
+    cells.append("" if both else story.known(knob.peak_allocated_bytes, format_bytes))
+    return (*cells, story.words.reason(knob.cost))
+
+
+def _level(story: EstimateStory, name: str, subtotal: int) -> str:
+    """Which of PyTorch's quantities a gap completes, said only where the bytes agree."""
+    peak = story.estimate.peak
+    levels = {
+        "requested": ("requested", peak.requested_bytes),
+        "rounding": ("allocated", peak.allocated_bytes),
+        "cached": ("reserved", peak.reserved_bytes),
+    }
+    level, size = levels.get(name, ("used", peak.device_used_bytes))
+    return story.words(f"estimate.level.{level}") if subtotal == size else ""
+
+
+def _left(story: EstimateStory) -> str:
+    words, card = story.words, story.card
+    memory, left = format_bytes(card.memory_bytes), card.memory_bytes - card.peak.device_used_bytes
+    if left < 0:
+        return words("estimate.chain.short", gpu=story.gpu, memory=memory, short=format_bytes(-left))
+    if card.oom is None:
+        return words("estimate.chain.left", gpu=story.gpu, memory=memory, left=format_bytes(left))
+    requested = format_bytes(card.oom.requested_bytes)
+    return words("estimate.chain.oom", gpu=story.gpu, memory=memory, left=format_bytes(left), requested=requested)

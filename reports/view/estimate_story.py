@@ -1,0 +1,120 @@
+"""What every section of a memory estimate draws on."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass
+from typing import TypeVar
+
+from ilora_diag.schema import CardEstimate, Estimate, Known, PhasePeak, Skipped, Unavailable
+from reports.blocks import Figure, Leaf, Paragraph
+from reports.figures import ESTIMATE_FIGURES, drawn_path
+from reports.messages import Words
+
+T = TypeVar("T")
+BAR_WIDTH = 24
+_FULL, _EIGHTHS = "\N{FULL BLOCK}", "".join(chr(0x2590 - eighths) for eighths in range(1, 8))
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class EstimateStory:
+    """One estimate, and the language it is told in.
+
+    Attributes:
+        observed_bytes: what the reader saw in use on the first card; None if nobody said.
+        overrides: the `key=value` arguments the estimate was asked for with, for commands to go on with.
+        figures: whether the figures were drawn beside the document; `skipped` has those that could not be.
+    """
+
+    estimate: Estimate
+    words: Words
+    observed_bytes: int | None = None
+    overrides: tuple[str, ...] = ()
+    figures: bool = False
+    skipped: tuple[Skipped, ...] = ()
+
+    @property
+    def card(self) -> CardEstimate:
+        """The card that the breakdowns are of."""
+        return self.estimate.cards[0]
+
+    @property
+    def gpu(self) -> str:
+        """What the first card is called in a sentence."""
+        return spoken(self.card)
+
+    @property
+    def subject(self) -> str:
+        """What was estimated, by the name people know it by."""
+        settings = dict(self.estimate.settings)
+        if settings.get("stage") == "rec":
+            return self.words("estimate.subject.rec")
+        names = (settings.get("llm.name"), settings.get("llm.preset"))
+        found = next((name for name in names if isinstance(name, str) and name), None)
+        return self.words("estimate.subject.step", name=found) if found else self.words("estimate.subject.any")
+
+    @property
+    def peak_phase(self) -> PhasePeak | None:
+        """The first phase that holds the peak of allocated bytes; None where none does."""
+        peak = self.estimate.peak.allocated_bytes
+        return next((phase for phase in self.estimate.by_phase if phase.allocated_bytes == peak), None)
+
+    def place(self, step: int, phase: str) -> str:
+        """A moment of the run; step 0 is before the first."""
+        if step == 0:
+            return self.words("estimate.place.before", phase=phase)
+        return self.words("estimate.place", step=step, phase=phase)
+
+    def module(self, name: str) -> str:
+        """A module's name, also of the nameless root."""
+        return name or self.words("estimate.module.root")
+
+    def known(self, value: Known[T], show: Callable[[T], str]) -> str:
+        """The value as `show` has it, or that it is unknown and why."""
+        if isinstance(value, Unavailable):
+            return self.words("estimate.unknown", reason=self.words.reason(value.reason))
+        return show(value)
+
+    def figure_blocks(self, name: str) -> tuple[Leaf, ...]:
+        """The figure if it was drawn, the reason if it could not be, nothing if there was nothing to draw."""
+        path = drawn_path(name)
+        refused = next((entry.reason for entry in self.skipped if entry.what == path), None)
+        if refused is not None:
+            return (Paragraph(text=self.words("figure.not_drawn", path=path, reason=self.words.reason(refused))),)
+        if not self.figures or not ESTIMATE_FIGURES[name].available(self.estimate):
+            return ()
+        return (Figure(path=path, alt=self.words(f"estimate.{name}.alt")),)
+
+
+def spoken(card: CardEstimate) -> str:
+    """A card's key as it is written in a sentence: H100, A100-80GB."""
+    return card.gpu.upper()
+
+
+def gap_name(name: str) -> str:
+    """A gap's name as the messages have it."""
+    return name.strip().lower().replace(" ", "_").replace("-", "_")
+
+
+def percent(part: int, whole: int) -> str:
+    """A share; what is there but rounds to nothing is told apart from nothing."""
+    if part == 0 or whole == 0:
+        return "0 %"
+    share = 100 * part / whole
+    return f"{share:.1f} %" if share >= 0.1 else "<0.1 %"
+
+
+def bar(part: int, whole: int) -> str:
+    """A share as a bar of block characters, an eighth of a character at the least for what is not nothing."""
+    if part == 0 or whole == 0:
+        return ""
+    eighths = max(1, round(8 * BAR_WIDTH * part / whole))
+    return _FULL * (eighths // 8) + (_EIGHTHS[eighths % 8 - 1] if eighths % 8 else "")
+
+
+def by_reason(pairs: Iterable[tuple[CardEstimate, str]]) -> dict[str, str]:
+    """Reasons, each with the cards it holds for: one line for what all cards share."""
+    grouped: dict[str, list[str]] = {}
+    for card, reason in pairs:
+        grouped.setdefault(reason, []).append(card.gpu)
+    return {reason: ", ".join(cards) for reason, cards in grouped.items()}
