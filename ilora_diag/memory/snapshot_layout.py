@@ -8,9 +8,8 @@ from typing import Any, TypedDict
 from ilora_diag.memory.snapshot_errors import DamageError
 
 _KNOWN_KEYS = ("segments", "device_traces", "allocator_settings", "external_annotations")
-ACTIONS = frozenset(
-    ("alloc", "free_requested", "free_completed", "segment_alloc", "segment_free", "segment_map", "segment_unmap")
-    + ("oom", "snapshot", "user_defined")
+ACTIONS = frozenset(("alloc", "free_requested", "free_completed", "oom", "snapshot", "user_defined")) | frozenset(
+    ("segment_alloc", "segment_free", "segment_map", "segment_unmap")
 )
 """What the allocators of torch 2.0 to 2.15 record (`TraceEntry::Action`). Any other action might change the totals in
 a way not known here, so it is refused by name."""

@@ -20,9 +20,21 @@ _OPERATOR = re.compile(r"\bat::_ops::(\w+)::(?:call|redispatch)\b")
 # Operators that only make room for another one's result.
 _ROOM = re.compile(r"(?:new_)?empty(?:_\w+)?|resize_\w*|set_\w*")
 _NODE = re.compile(r"\btorch::autograd::(?:generated::)?(\w+Backward\d*|AccumulateGrad)\b")
-_CPP_FILE = re.compile(r"(?:^|\?\?|\.(?:c|cc|cpp|cxx|cu|cuh|h|hpp|inc|def|S))$")
+_CPP_FILE = re.compile(r"(?:^|\?\?|\.(?:c|cc|cpp|cxx|cu|cuh|h|hpp|inc|def|S|o|a|so(?:\.\d+)*))$")
 _LIBRARY = re.compile(r".*[/\\](?:site-packages|dist-packages)[/\\](.+)$")
 _STDLIB = re.compile(r".*[/\\][Ll]ib(?:[/\\]python[\d.]+)?[/\\]([\w/\\]+\.py)$")
+# Libraries that only pass on what the program asks of PyTorch: the line of interest is the one that called them.
+_PASSING = (
+    "torch/",
+    "einops/",
+    "einx/",
+    "opt_einsum/",
+    "jaxtyping/",
+    "beartype/",
+    "copy.py",
+    "contextlib.py",
+    "functools.py",
+)
 _WINDOWS_HOME = re.compile(r"[A-Za-z]:\\Users\\[^\\]+")
 
 
@@ -32,8 +44,9 @@ class Origin:
 
     Attributes:
         op: innermost operator (`aten::mul_Tensor`) where C++ frames tell, else the innermost Python function.
-        site: `file:line function` of the innermost frame outside PyTorch; what is known instead where there is none.
-        frames: the program's own frames, innermost first; of PyTorch's only those below the first of them.
+        site: `file:line function` of the innermost frame outside PyTorch and the libraries that only pass calls on to
+            it; what is known instead where there is none.
+        frames: the Python frames outside PyTorch, innermost first.
     """
 
     op: str
@@ -73,7 +86,7 @@ def short_path(filename: str) -> str:
 
 
 def _is_python(frame: FrameDict) -> bool:
-    return bool(frame["filename"]) and _CPP_FILE.search(frame["filename"]) is None
+    return frame["line"] > 0 and _CPP_FILE.search(frame["filename"]) is None
 
 
 def _is_startup(frame: FrameDict) -> bool:
@@ -86,11 +99,11 @@ def _op(frames: Sequence[FrameDict], python: Sequence[FrameDict]) -> str:
         if not _ROOM.fullmatch(name):
             return f"aten::{name}"
         first = first or name
-    if first:
+    node = _node(frames)
+    if first and not node:
         return f"aten::{first}"
     if python:
         return f"{python[0]['name']} ({short_path(python[0]['filename'])})"
-    node = _node(frames)
     return node or frames[0]["name"].partition("(")[0] or NO_FRAMES
 
 
@@ -107,7 +120,8 @@ def _node(frames: Sequence[FrameDict]) -> str:
 
 def _site(frames: Sequence[FrameDict], python: Sequence[FrameDict], own: Sequence[FrameDict]) -> str:
     if own:
-        return _place(own[0])
+        asking = (frame for frame in own if not short_path(frame["filename"]).startswith(_PASSING))
+        return _place(next(asking, own[0]))
     if python:
         return _place(python[0])
     node = _node(frames)

@@ -23,6 +23,7 @@ from ilora_diag.schema.facts import Fact, Facts
 from ilora_diag.schema.finding import Confidence, Decider, Evidence, Finding, Severity
 from ilora_diag.schema.known import Known, Scalar, Settings, Unavailable, Value, value_or
 from ilora_diag.schema.report import Report, Skipped
+from ilora_diag.schema.snapshot import Snapshot
 from ilora_diag.schema.timeline import (
     Block,
     BlockState,
@@ -115,6 +116,7 @@ __all__ = [
     "Settings",
     "Severity",
     "Skipped",
+    "Snapshot",
     "Status",
     "Step",
     "TrainError",
