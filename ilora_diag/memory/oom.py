@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from ilora_diag.memory.settings_keys import version_key
+
 _KIB, _MIB, _GIB = 1 << 10, 1 << 20, 1 << 30
 
 
@@ -84,15 +86,6 @@ _HINT = (
     " fragmentation.  See documentation for Memory Management  ({address})"
 )
 _DOCS = "https://pytorch.org/docs/stable/notes/cuda.html#environment-variables"
-
-
-def version_key(torch_version: str) -> tuple[int, int]:
-    """(major, minor) of a version such as "2.9.1+cu128"; an empty or odd one counts as the newest."""
-    parts = torch_version.split("+")[0].split(".")
-    try:
-        return int(parts[0]), int(parts[1])
-    except (ValueError, IndexError):
-        return 999, 0
 
 
 def oom_message(facts: OutOfMemoryFacts, torch_version: str) -> str:
