@@ -1,0 +1,212 @@
+"""The dispatch mode: operators on virtual tensors run their shape rules and ask the card for the bytes.
+
+A virtual tensor is an ordinary `torch.Tensor` (or Parameter) whose storage is on `meta` and whose dispatch keys are
+CUDA's. So Python code sees exact types, autograd and autocast take CUDA's path, and the C++ side, which asks the
+device and gets `meta`, neither needs a driver nor hands backward to a device thread.
+
+The mode takes the slot of the fake-tensor mode. It is the innermost there, as a backend would be, and C++ does not try
+to initialise CUDA while the slot is taken.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Iterator
+from typing import Any
+
+import torch
+from torch import Tensor
+from torch._ops import OpOverload
+from torch.utils._python_dispatch import TorchDispatchMode
+
+from probes.virtual import kernels, special, values
+from probes.virtual.checks import check_devices
+from probes.virtual.errors import NotCarriedError
+from probes.virtual.machine import Machine
+from probes.virtual.shapes import ShapeCache
+
+_CUDA_KEY = torch._C.DispatchKey.CUDA
+_is_meta = torch._C.TensorBase.is_meta.__get__  # type: ignore[attr-defined]
+_keys_of = torch._C._dispatch_keys
+_has_kernel = torch._C._dispatch_has_kernel_for_dispatch_key
+_CARD = torch.device("cuda", 0)
+META = torch.device("meta")
+
+Handler = Callable[["VirtualDispatch", OpOverload, tuple[Any, ...], dict[str, Any]], Any]
+
+
+def is_virtual(value: object) -> bool:
+    """Whether a value is a tensor of the virtual device."""
+    return isinstance(value, Tensor) and _is_meta(value) and _keys_of(value).has(_CUDA_KEY)
+
+
+def as_virtual(meta: Tensor) -> Tensor:
+    """A meta tensor as one of the virtual device: same storage, CUDA's dispatch keys."""
+    made: Tensor = Tensor._make_subclass(Tensor, meta, False, device_for_backend_keys=_CARD)  # type: ignore[attr-defined]
+    return made
+
+
+def tensors_in(args: Iterable[Any]) -> Iterator[Tensor]:
+    """The tensors among arguments, one level of lists deep, as operators' schemas have them."""
+    for value in args:
+        if isinstance(value, Tensor):
+            yield value
+        elif isinstance(value, (list, tuple)):
+            for member in value:
+                if isinstance(member, Tensor):
+                    yield member
+
+
+class VirtualDispatch(TorchDispatchMode):
+    """Sends what concerns virtual tensors to the machine and lets everything else run for real."""
+
+    def __init__(self, machine: Machine) -> None:
+        super().__init__()
+        self._mode_key = torch._C._TorchDispatchModeKey.FAKE
+        self.machine = machine
+        self._shapes = ShapeCache()
+        self._composite: dict[OpOverload, bool] = {}
+
+    @classmethod
+    def is_infra_mode(cls) -> bool:
+        """Innermost, below the modes of users."""
+        return True
+
+    @classmethod
+    def _should_skip_dynamo(cls) -> bool:
+        """Nothing is compiled here; the wrapper would import the compiler at the first operator, which takes seconds."""
+        return False
+
+    def __torch_dispatch__(
+        self, func: OpOverload, types: Any, args: tuple[Any, ...] = (), kwargs: dict[str, Any] | None = None
+    ) -> Any:
+        """Run one operator. Raises what a card would raise."""
+        kwargs = kwargs or {}
+        involved = list(tensors_in(args))
+        if kwargs:
+            involved.extend(tensors_in(kwargs.values()))
+        ours = any(_is_meta(tensor) and _keys_of(tensor).has(_CUDA_KEY) for tensor in involved)
+        target = self._target(kwargs, ours)
+        if not ours and target is None:
+            return func(*args, **kwargs)
+        if self._is_composite(func):
+            return self._decompose(func, args, kwargs)
+        handler = special.HANDLERS.get(func)
+        if handler is not None:
+            return handler(self, func, args, kwargs)
+        return self.compute(func, args, kwargs, involved, target)
+
+    def compute(
+        self, func: OpOverload, args: tuple[Any, ...], kwargs: dict[str, Any], involved: list[Tensor], target: int | None
+    ) -> Any:
+        """The ordinary way: shapes on meta, blocks for new storages, values where they are small and known."""
+        machine = self.machine
+        device = target
+        hosts = [tensor for tensor in involved if not _is_meta(tensor)]
+        if device is None:
+            device = machine.device_of(next(tensor for tensor in involved if _is_meta(tensor)))
+        if hosts or len(machine.cards) > 1:
+            check_devices(machine, func, args, kwargs)
+            if hosts:
+                args, kwargs = _hosts_to_meta(args), {name: _host_to_meta(value) for name, value in kwargs.items()}
+        if target is not None:
+            kwargs = {**kwargs, "device": META}
+        if "generator" in kwargs:
+            kwargs = {**kwargs, "generator": None}
+        before = kernels.before(machine, func, args, device)
+        out = self._shapes.run(func, args, kwargs, lambda: self.run_on_meta(func, args, kwargs))
+        out = self.settle(out, device, func, args)
+        kernels.after(machine, func, args, kwargs, out, device, before)
+        if values.worth_trying(machine, func, involved, out):
+            values.propagate(machine, func, args, kwargs, out)
+        return out
+
+    def run_on_meta(self, func: OpOverload, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
+        """Run an operator's meta kernel: virtual tensors count as meta inside it."""
+        machine = self.machine
+        machine.in_kernel = True
+        try:
+            with torch._C._PreserveDispatchKeyGuard():
+                torch._C._set_meta_in_tls_dispatch_include(True)
+                return func(*args, **kwargs)
+        except NotImplementedError as error:
+            raise NotCarriedError(f"the operator {func}", f"it has no meta kernel ({_first_line(error)})") from error
+        finally:
+            machine.in_kernel = False
+
+    def settle(self, out: Any, device: int, func: OpOverload, args: tuple[Any, ...] = ()) -> Any:
+        """Make what an operator returned virtual, and give new storages their blocks."""
+        if isinstance(out, Tensor):
+            return self._settle_one(out, device, func, args)
+        if isinstance(out, (tuple, list)):
+            whose = args[0] if args and isinstance(args[0], (list, tuple)) else None
+            if whose is not None and len(whose) == len(out):
+                settled = [self.settle(member, device, func, (source,)) for member, source in zip(out, whose, strict=True)]
+            else:
+                settled = [self.settle(member, device, func) for member in out]
+            return type(out)(settled) if not hasattr(out, "_fields") else type(out)(*settled)
+        return out
+
+    def _settle_one(self, out: Tensor, device: int, func: OpOverload, args: tuple[Any, ...]) -> Tensor:
+        if not _is_meta(out):
+            return out
+        machine = self.machine
+        storage = out.untyped_storage()
+        entry = machine.alive.get(storage._cdata)
+        if entry is None:
+            machine.adopt(storage, device, func.name(), module=machine.watch.heir_of(args))
+        elif machine.ledger.sizes[entry.number] != storage.nbytes():
+            machine.resize(storage)
+        return out if _keys_of(out).has(_CUDA_KEY) else as_virtual(out)
+
+    def _target(self, kwargs: dict[str, Any], ours: bool) -> int | None:
+        """Index of the card a `device` argument names; None if it names none of ours.
+
+        C++ code makes tensors with the options it saw, hence on meta. Those calls carry no `pin_memory`; the Python
+        bindings always pass it, so a tensor that somebody really wants on meta is told apart.
+        """
+        device = kwargs.get("device")
+        if device is None:
+            return None
+        if device.type == "cuda":
+            return self._index(device)
+        if device.type == "meta" and (ours or "pin_memory" not in kwargs):
+            return self.machine.current_device
+        return None
+
+    def _index(self, device: torch.device) -> int:
+        index = self.machine.current_device if device.index is None else device.index
+        if index >= len(self.machine.cards):
+            raise torch.AcceleratorError("CUDA error: invalid device ordinal")
+        return index
+
+    def _is_composite(self, func: OpOverload) -> bool:
+        known = self._composite.get(func)
+        if known is None:
+            known = func not in special.HANDLERS and _has_kernel(func.name(), "CompositeImplicitAutograd")
+            self._composite[func] = known
+        return known
+
+    def _decompose(self, func: OpOverload, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
+        """Composite operators arrive whole under `inference_mode`; elsewhere C++ takes them apart before us."""
+        from probes.virtual.substitutes import SUBSTITUTES
+
+        with self:
+            substitute = SUBSTITUTES.get(func)
+            return substitute(*args, **kwargs) if substitute is not None else func.decompose(*args, **kwargs)
+
+
+def _host_to_meta(value: Any) -> Any:
+    if isinstance(value, Tensor) and not _is_meta(value):
+        return value.to(META)
+    return value
+
+
+def _hosts_to_meta(args: tuple[Any, ...]) -> tuple[Any, ...]:
+    return tuple(
+        type(value)(_host_to_meta(member) for member in value) if isinstance(value, (list, tuple)) else _host_to_meta(value)
+        for value in args
+    )
+
+
+def _first_line(error: BaseException) -> str:
+    return str(error).splitlines()[0] if str(error) else type(error).__name__

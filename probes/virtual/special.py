@@ -1,0 +1,204 @@
+"""Operators that need more than shapes: moves between host and card, reads of values, sizes that depend on values."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Any
+
+import torch
+from torch import Tensor
+from torch._ops import OpOverload
+
+from probes.virtual import values
+
+if TYPE_CHECKING:
+    from probes.virtual.dispatch import VirtualDispatch
+
+aten = torch.ops.aten
+Handler = Callable[["VirtualDispatch", OpOverload, tuple[Any, ...], dict[str, Any]], Any]
+_is_meta = torch._C.TensorBase.is_meta.__get__  # type: ignore[attr-defined]
+META, CPU = torch.device("meta"), torch.device("cpu")
+
+
+def _to_copy(mode: VirtualDispatch, func: OpOverload, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
+    source: Tensor = args[0]
+    device = kwargs.get("device")
+    if device is not None and device.type == "cpu":
+        return _to_host(mode, source, kwargs)
+    if device is not None and device.type == "meta" and not _is_meta(source):
+        return func(*args, **kwargs)
+    machine = mode.machine
+    if device is None or device.type == "meta":
+        index = machine.device_of(source)
+    else:
+        index = mode._index(device)
+    meta_kwargs = {**kwargs, "device": META}
+    shape = source if _is_meta(source) else source.to(META)
+    out = mode.settle(mode.run_on_meta(func, (shape,), meta_kwargs), index, func)
+    if not _is_meta(source):
+        machine.watch.mark_input(out)
+    value = values.known(machine, source) if values.is_small(source) else None
+    if value is not None:
+        values.remember(machine, out, value.to(out.dtype))
+    return out
+
+
+def _to_host(mode: VirtualDispatch, source: Tensor, kwargs: dict[str, Any]) -> Tensor:
+    """A copy on the host: real values where they are known, zeros where nobody can know them."""
+    dtype = kwargs.get("dtype") or source.dtype
+    value = values.known(mode.machine, source)
+    if value is not None:
+        return value.to(dtype, copy=True)
+    mode.machine.notes.add("values copied from the card to the host are zeros")
+    return torch.zeros(source.shape, dtype=dtype)
+
+
+def _copy_(mode: VirtualDispatch, func: OpOverload, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
+    target, source = args[0], args[1]
+    machine = mode.machine
+    if not _is_meta(target):
+        value = values.known(machine, source)
+        if value is None:
+            machine.notes.add("values copied from the card to the host are zeros")
+            return target.zero_()
+        return target.copy_(value)
+    value, mine = values.known(machine, source), values.known(machine, target)
+    if mine is not None and value is not None:
+        mine.copy_(value)
+    elif value is not None and _is_whole(target):
+        values.remember(machine, target, value.expand(target.shape))
+    else:
+        values.forget(machine, target)
+    return target
+
+
+def _is_whole(tensor: Tensor) -> bool:
+    return tensor.numel() * tensor.element_size() == tensor.untyped_storage().nbytes()
+
+
+def _scalar(mode: VirtualDispatch, func: OpOverload, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
+    """What `.item()` answers: the value if it is known; a finite 1.0, a 0 or False if not, and a note of it."""
+    tensor: Tensor = args[0]
+    value = values.known(mode.machine, tensor)
+    if value is not None:
+        return value.item()
+    if tensor.dtype.is_floating_point:
+        mode.machine.notes.add("floating-point values read from the card (such as a loss) are taken to be 1.0")
+        return 1.0
+    mode.machine.notes.add(f"{str(tensor.dtype).removeprefix('torch.')} values read from the card are taken to be 0")
+    return False if tensor.dtype is torch.bool else 0
+
+
+def _sized_by_values(mode: VirtualDispatch, func: OpOverload, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
+    """Outputs whose size depends on values: exact where they are known, else the largest they can be."""
+    machine = mode.machine
+    tensors = [value for value in args if isinstance(value, Tensor)]
+    device = machine.device_of(next(tensor for tensor in tensors if _is_meta(tensor)))
+    hosts = [values.known(machine, tensor) for tensor in tensors]
+    if all(host is not None for host in hosts):
+        queue = iter(hosts)
+        result = func(*(next(queue) if isinstance(value, Tensor) else value for value in args), **kwargs)
+        return _place(mode, result, device, func)
+    largest = _LARGEST.get(func)
+    assert largest is not None
+    machine.notes.add(f"{func.name()} of unknown values is taken at its largest")
+    return _place(mode, largest(*args, **kwargs), device, func, known=False)
+
+
+def _place(mode: VirtualDispatch, result: Any, device: int, func: OpOverload, *, known: bool = True) -> Any:
+    if isinstance(result, (tuple, list)):
+        return type(result)(_place(mode, member, device, func, known=known) for member in result)
+    if not isinstance(result, Tensor):
+        return result
+    shape = torch.empty_strided(result.shape, result.stride(), dtype=result.dtype, device=META)
+    out = mode.settle(shape, device, func)
+    if known:
+        values.remember(mode.machine, out, result)
+    return out
+
+
+def _all_nonzero(tensor: Tensor) -> Tensor:
+    return torch.zeros((tensor.numel(), tensor.dim()), dtype=torch.int64)
+
+
+def _all_selected(tensor: Tensor, mask: Tensor) -> Tensor:
+    shape = torch.broadcast_shapes(tensor.shape, mask.shape)
+    return torch.zeros(shape, dtype=tensor.dtype).flatten()
+
+
+def _all_unique(tensor: Tensor, *args: Any, **kwargs: Any) -> tuple[Tensor, Tensor, Tensor]:
+    flat = torch.zeros(tensor.numel(), dtype=tensor.dtype)
+    index = torch.zeros(tensor.shape, dtype=torch.int64)
+    return flat, index, torch.zeros(tensor.numel(), dtype=torch.int64)
+
+
+def _index(mode: VirtualDispatch, func: OpOverload, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
+    """Indexing: host indices are copied to the card, and boolean masks become the indices of their true places."""
+    device = mode.machine.device_of(next(tensor for tensor in _flat(args) if _is_meta(tensor)))
+    given = args[1]
+    indices: list[Any] = []
+    for index in given:
+        if index is None:
+            indices.append(None)
+        elif index.dtype in (torch.bool, torch.uint8):
+            on_card = index if _is_meta(index) else _upload(mode, index, device)
+            found = _sized_by_values(mode, aten.nonzero.default, (on_card,), {})
+            indices.extend(mode.compute(aten.select.int, (found, 1, dim), {}, [found], None) for dim in range(index.dim()))
+        else:
+            indices.append(index if _is_meta(index) else _upload(mode, index, device))
+    new_args = (args[0], indices, *args[2:])
+    return mode.compute(func, new_args, kwargs, list(_flat(new_args)), None)
+
+
+def _upload(mode: VirtualDispatch, host: Tensor, device: int) -> Tensor:
+    return _to_copy(mode, aten._to_copy.default, (host,), {"device": torch.device("cuda", device)})  # type: ignore[no-any-return]
+
+
+def _flat(args: tuple[Any, ...]) -> list[Tensor]:
+    from probes.virtual.dispatch import tensors_in
+
+    return list(tensors_in(args))
+
+
+def _equal(mode: VirtualDispatch, func: OpOverload, args: tuple[Any, ...], kwargs: dict[str, Any]) -> bool:
+    hosts = [values.known(mode.machine, tensor) for tensor in args]
+    if any(host is None for host in hosts):
+        mode.machine.notes.add("tensors of unknown values are taken to be equal if their shapes are")
+        return bool(args[0].shape == args[1].shape)
+    return torch.equal(*hosts)  # type: ignore[arg-type]
+
+
+def _repeat_interleave(mode: VirtualDispatch, func: OpOverload, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
+    repeats = args[0]
+    value = values.known(mode.machine, repeats)
+    size = kwargs.get("output_size")
+    if value is None and size is None:
+        from probes.virtual.errors import NotCarriedError
+
+        raise NotCarriedError("repeat_interleave of unknown repeats", "its size depends on values nobody computed")
+    device = mode.machine.device_of(repeats)
+    result = func(value) if value is not None else torch.zeros(size, dtype=torch.int64)
+    return _place(mode, result, device, func, known=value is not None)
+
+
+_LARGEST: dict[OpOverload, Callable[..., Any]] = {
+    aten.nonzero.default: _all_nonzero,
+    aten.masked_select.default: _all_selected,
+    aten._unique2.default: _all_unique,
+    aten.unique_consecutive.default: _all_unique,
+    aten.unique_dim.default: _all_unique,
+}
+
+HANDLERS: dict[OpOverload, Handler] = {
+    aten._to_copy.default: _to_copy,
+    aten.copy_.default: _copy_,
+    aten._local_scalar_dense.default: _scalar,
+    aten.item.default: _scalar,
+    aten.index.Tensor: _index,
+    aten.index_put.default: _index,
+    aten.index_put_.default: _index,
+    aten._index_put_impl_.default: _index,
+    aten.equal.default: _equal,
+    aten.repeat_interleave.Tensor: _repeat_interleave,
+    **dict.fromkeys(_LARGEST, _sized_by_values),
+}

@@ -1,0 +1,139 @@
+"""What C++ would do otherwise on CUDA: composite operators that ask for the device and choose a fused kernel.
+
+They ask the C++ device, which is `meta` here, and would take the path of a machine without fused kernels. So the
+choice is made here and the fused operators are called by name; they have meta kernels and backward formulas.
+"""
+
+from __future__ import annotations
+
+import warnings
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from probes.virtual.attention import attend
+from probes.virtual.dispatch import is_virtual
+from probes.virtual.errors import NotCarriedError
+from probes.virtual.machine import Machine
+from probes.virtual.patches import Patches
+
+aten = torch.ops.aten
+
+
+def dropout(input: Tensor, p: float, train: bool) -> Tensor:  # noqa: A002  (the operator's own names)
+    """aten::dropout as CUDA has it: one fused kernel that keeps a mask of a byte per element."""
+    if train and 0 < p < 1 and input.numel():
+        return aten.native_dropout(input, p, True)[0]  # type: ignore[no-any-return]
+    if p == 0 or not train or not input.numel():
+        return input
+    return input.mul(0.0)
+
+
+def _half_to_float(input: Tensor, dtype: torch.dtype | None) -> bool:  # noqa: A002
+    return input.dtype is torch.float16 and dtype is torch.float32
+
+
+def softmax(input: Tensor, dim: int, dtype: torch.dtype | None = None) -> Tensor:  # noqa: A002
+    """aten::softmax.int: CUDA reads halves and writes floats in one kernel."""
+    if _half_to_float(input, dtype):
+        return aten._softmax(input, dim, True)  # type: ignore[no-any-return]
+    return aten._softmax(input if dtype is None else input.to(dtype), dim, False)  # type: ignore[no-any-return]
+
+
+def log_softmax(input: Tensor, dim: int, dtype: torch.dtype | None = None) -> Tensor:  # noqa: A002
+    """aten::log_softmax.int, as softmax."""
+    if _half_to_float(input, dtype):
+        return aten._log_softmax(input, dim, True)  # type: ignore[no-any-return]
+    return aten._log_softmax(input if dtype is None else input.to(dtype), dim, False)  # type: ignore[no-any-return]
+
+
+def rms_norm(
+    input: Tensor,  # noqa: A002
+    normalized_shape: list[int],
+    weight: Tensor | None = None,
+    eps: float | None = None,
+) -> Tensor:
+    """aten::rms_norm: one fused kernel on CUDA."""
+    return aten._fused_rms_norm(input, normalized_shape, weight, eps)[0]  # type: ignore[no-any-return]
+
+
+def _recurrent(name: str) -> Callable[..., Any]:
+    def refused(*args: Any, **kwargs: Any) -> Any:
+        raise NotCarriedError(f"torch.nn.{name}", "cuDNN's recurrent kernels keep a reserve whose size only cuDNN knows")
+
+    return refused
+
+
+SUBSTITUTES: dict[Any, Callable[..., Any]] = {
+    aten.dropout.default: dropout,
+    aten.softmax.int: softmax,
+    aten.log_softmax.int: log_softmax,
+    aten.rms_norm.default: rms_norm,
+    aten.scaled_dot_product_attention.default: attend,
+}
+_NAMES = {
+    "dropout": dropout,
+    "softmax.int": softmax,
+    "log_softmax.int": log_softmax,
+    "rms_norm": rms_norm,
+    "scaled_dot_product_attention": attend,
+    "lstm.input": _recurrent("LSTM"),
+    "gru.input": _recurrent("GRU"),
+}
+
+
+@contextmanager
+def registered(machine: Machine) -> Iterator[None]:
+    """Put the substitutes in front of the composite operators for CUDA tensors inside the block."""
+    library = torch.library.Library("aten", "IMPL")
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            for name, function in _NAMES.items():
+                library.impl(name, function, "AutogradCUDA", allow_override=True)
+        yield
+    finally:
+        library._destroy()
+
+
+def install(machine: Machine, patches: Patches) -> None:
+    """Replace the few Python functions that ask C++ for the device, and those that tell when backward runs."""
+    grouped = torch._C._group_tensors_by_device_and_dtype
+
+    def group(tensors: list[list[Tensor | None]], with_indices: bool = False) -> dict[Any, Any]:
+        found = {}
+        for (device, dtype), (lists, indices) in grouped(tensors, with_indices).items():
+            first = next((tensor for members in lists for tensor in members if is_virtual(tensor)), None)
+            found[(device if first is None else first.device, dtype)] = (lists, indices)
+        return found
+
+    patches.replace(torch._C, "_group_tensors_by_device_and_dtype", group)
+    patches.replace(torch.autograd, "backward", _told(torch.autograd.backward, machine))
+    patches.replace(torch.autograd, "grad", _told(torch.autograd.grad, machine))
+    patches.replace(torch, "compile", _not_compiled(machine))
+    if hasattr(torch._C, "_cuda_clearCublasWorkspaces"):
+        patches.replace(torch._C, "_cuda_clearCublasWorkspaces", machine.drop_workspaces)
+
+
+def _told(function: Callable[..., Any], machine: Machine) -> Callable[..., Any]:
+    def told(*args: Any, **kwargs: Any) -> Any:
+        outermost = torch._C._current_autograd_node() is None
+        if outermost:
+            machine.watch.backward_begins()
+        try:
+            return function(*args, **kwargs)
+        finally:
+            if outermost:
+                machine.watch.backward_ends()
+
+    return told
+
+
+def _not_compiled(machine: Machine) -> Callable[..., Any]:
+    def compile_(model: Any = None, *args: Any, **kwargs: Any) -> Any:
+        raise NotCarriedError("torch.compile", "the compiled kernels and their buffers are decided on the card")
+
+    return compile_

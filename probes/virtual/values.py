@@ -1,0 +1,128 @@
+"""Values that are known although nothing is computed: small integer, boolean and scalar tensors.
+
+Token ids, masks, lengths and indices come from the host and stay small, and code branches on them (`mask.all()`,
+`nonzero`, `.item()`). So a host copy travels along, and operators whose inputs all have one are run on the copies as
+well. Floating-point results of the model are never known.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import torch
+from torch import Tensor
+from torch._ops import OpOverload
+
+from probes.virtual.machine import Machine
+
+MAX_BYTES = 4 << 20
+MAX_FLOATS = 64
+_is_meta = torch._C.TensorBase.is_meta.__get__  # type: ignore[attr-defined]
+_KEPT_FINITE = {torch.ops.aten._amp_foreach_non_finite_check_and_unscale_.default}
+
+
+def is_small(tensor: Tensor) -> bool:
+    """Whether a tensor of this type and size carries its values along."""
+    if tensor.dtype.is_floating_point or tensor.dtype.is_complex:
+        return tensor.numel() <= MAX_FLOATS
+    return tensor.numel() * tensor.element_size() <= MAX_BYTES
+
+
+def known(machine: Machine, tensor: Tensor) -> Tensor | None:
+    """The values of a virtual tensor as a host tensor that shares memory with its other views, if they are known."""
+    if not _is_meta(tensor):
+        return tensor
+    storage = machine.values.get(tensor.untyped_storage()._cdata)
+    if storage is None:
+        return None
+    empty = torch.empty(0, dtype=tensor.dtype)
+    return empty.set_(storage, tensor.storage_offset(), tensor.size(), tensor.stride())  # type: ignore[arg-type]
+
+
+def remember(machine: Machine, tensor: Tensor, value: Tensor) -> None:
+    """Let a virtual tensor, whole in its storage, carry `value` along."""
+    if not is_small(tensor) or tensor.untyped_storage().nbytes() > MAX_BYTES:
+        return
+    host = torch.UntypedStorage(tensor.untyped_storage().nbytes())
+    view = torch.empty(0, dtype=tensor.dtype).set_(host, tensor.storage_offset(), tensor.size(), tensor.stride())  # type: ignore[call-overload]
+    view.copy_(value)
+    machine.values[tensor.untyped_storage()._cdata] = host
+
+
+def forget(machine: Machine, tensor: Tensor) -> None:
+    """The values of a tensor's storage are no longer known."""
+    machine.values.pop(tensor.untyped_storage()._cdata, None)
+
+
+def worth_trying(machine: Machine, func: OpOverload, involved: list[Tensor], out: Any) -> bool:
+    """Whether the operator touches anything whose values are known, or makes small values from nothing."""
+    if not involved:
+        return True
+    values = machine.values
+    return bool(values) and any(
+        not _is_meta(tensor) or tensor.untyped_storage()._cdata in values for tensor in involved
+    )
+
+
+def propagate(machine: Machine, func: OpOverload, args: tuple[Any, ...], kwargs: dict[str, Any], out: Any) -> None:
+    """Run the operator on host copies if every input has one; else forget what it wrote to."""
+    written = _written(func, args, kwargs)
+    hosts: dict[int, Tensor] = {}
+    outs = [out] if isinstance(out, Tensor) else [member for member in out or () if isinstance(member, Tensor)]
+    random = torch.Tag.nondeterministic_seeded in func.tags
+    complete = not random and all(is_small(member) for member in outs) and _collect(machine, args, kwargs, hosts)
+    if not complete or func in _KEPT_FINITE:
+        if func not in _KEPT_FINITE:
+            for tensor in written:
+                forget(machine, tensor)
+        return
+    swap = _swapper(hosts)
+    host_kwargs = {name: swap(value) for name, value in kwargs.items()}
+    if "device" in host_kwargs:
+        host_kwargs["device"] = torch.device("cpu")
+    try:
+        result = func(*(swap(value) for value in args), **host_kwargs)
+    except (RuntimeError, NotImplementedError, IndexError):
+        for tensor in written:
+            forget(machine, tensor)
+        return
+    results = [result] if isinstance(result, Tensor) else list(result or ())
+    for tensor, value in zip(outs, results, strict=False):
+        key = tensor.untyped_storage()._cdata
+        if _is_meta(tensor) and isinstance(value, Tensor) and key not in machine.values:
+            remember(machine, tensor, value)
+
+
+def _collect(machine: Machine, args: tuple[Any, ...], kwargs: dict[str, Any], hosts: dict[int, Tensor]) -> bool:
+    for value in (*args, *kwargs.values()):
+        for tensor in value if isinstance(value, (list, tuple)) else (value,):
+            if isinstance(tensor, Tensor):
+                host = known(machine, tensor)
+                if host is None:
+                    return False
+                hosts[id(tensor)] = host
+    return True
+
+
+def _swapper(hosts: dict[int, Tensor]) -> Any:
+    def swap(value: Any) -> Any:
+        if isinstance(value, Tensor):
+            return hosts[id(value)]
+        if isinstance(value, (list, tuple)) and any(isinstance(member, Tensor) for member in value):
+            return type(value)(hosts[id(member)] if isinstance(member, Tensor) else member for member in value)
+        return value
+
+    return swap
+
+
+def _written(func: OpOverload, args: tuple[Any, ...], kwargs: dict[str, Any]) -> list[Tensor]:
+    """The tensors an operator's schema says it writes to."""
+    if not func._schema.is_mutable:
+        return []
+    found: list[Tensor] = []
+    for position, argument in enumerate(func._schema.arguments):
+        if argument.alias_info is not None and argument.alias_info.is_write:
+            value = args[position] if position < len(args) else kwargs.get(argument.name)
+            members = value if isinstance(value, (list, tuple)) else (value,)
+            found.extend(member for member in members if isinstance(member, Tensor) and _is_meta(member))
+    return found
