@@ -1,0 +1,127 @@
+"""Temporaries of kernels that tensors do not show: sorts, partial sums, workspaces. Bytes, before the allocator rounds.
+
+Attention's are in `scratch_attention` and can be taken from here too. A size nobody has published is Unavailable or
+named in `Scratch.missing`, never 0.
+"""
+
+from __future__ import annotations
+
+from ilora_diag.hardware.scratch_attention import (
+    cudnn_workspace,
+    efficient_backward,
+    efficient_forward,
+    flash_backward,
+    flash_forward,
+)
+from ilora_diag.hardware.scratch_record import Buffer, Scratch
+
+__all__ = [
+    "Buffer",
+    "Scratch",
+    "cudnn_workspace",
+    "efficient_backward",
+    "efficient_forward",
+    "embedding_dense_backward",
+    "flash_backward",
+    "flash_forward",
+    "index_put_accumulate",
+    "sort_pairs_bytes",
+]
+
+FLOAT = 4
+LONG = 8
+DIRECT_INDICES = 3072
+"""Up to so many indices the embedding's backward adds rows directly (Embedding.cu at 1c94016)."""
+
+ROWS_PER_PARTIAL = 10
+
+_EMBEDDING_SOURCE = "ATen/native/cuda/Embedding.cu at 1c94016, EmbeddingBackwardKernel.cu (tree of 2.1 or later)"
+_INDEX_SOURCE = "ATen/native/cuda/Indexing.cu, index_put_with_sort_kernel (tree of 2026)"
+
+
+def sort_pairs_bytes(num_items: int, key_bytes: int = LONG, value_bytes: int = LONG, num_bits: int = 64) -> int:
+    """Second copies of keys and values in cub's radix sort of pairs that leaves its inputs alone.
+
+    [derived] from cub's DispatchRadixSort: none for up to 8 bits (one pass); its histograms, some KiB, come on top.
+    """
+    return num_items * (key_bytes + value_bytes) if num_bits > 8 else 0
+
+
+def embedding_dense_backward(
+    num_indices: int,
+    num_weights: int,
+    embedding_dim: int,
+    *,
+    index_bytes: int = LONG,
+    double: bool = False,
+    scale_grad_by_freq: bool = False,
+    copied_grad_bytes: int = 0,
+) -> Scratch:
+    """Backward of `nn.Embedding`: nothing up to 3072 indices, else a sort and partial sums in fp32.
+
+    Args:
+        num_indices: elements of the index tensor.
+        num_weights: rows of the table.
+        embedding_dim: columns.
+        index_bytes: of one index, 8 or 4.
+        double: the gradient is fp64, and so are the partial sums.
+        scale_grad_by_freq: the option of that name; it always sorts.
+        copied_grad_bytes: of the incoming gradient where it is not contiguous.
+    """
+    grad = (Buffer(name="grad.contiguous", num_bytes=copied_grad_bytes, last=5),)
+    if num_indices <= DIRECT_INDICES and not scale_grad_by_freq:
+        return Scratch(buffers=grad, evidence="[source] direct path", source=_EMBEDDING_SOURCE)
+    indices = num_indices * index_bytes
+    segments = min(num_indices, num_weights)
+    partials = num_indices // ROWS_PER_PARTIAL + segments
+    buffers = (
+        *grad,
+        Buffer(name="sorted_indices", num_bytes=indices, last=5),
+        Buffer(name="orig_indices", num_bytes=indices, last=5),
+        Buffer(name="range", num_bytes=indices, last=1),
+        Buffer(name="sort scratch", num_bytes=sort_pairs_bytes(num_indices, index_bytes, index_bytes), first=1, last=1),
+        Buffer(name="count", num_bytes=indices if scale_grad_by_freq else 0, first=2, last=5),
+        Buffer(name="segment_offsets", num_bytes=indices, first=3, last=5),
+        Buffer(name="num_of_segments", num_bytes=LONG, first=3, last=5),
+        Buffer(name="partials_per_segment", num_bytes=segments * index_bytes, first=4, last=5),
+        Buffer(name="partials_per_segment_offset", num_bytes=segments * index_bytes, first=4, last=5),
+        Buffer(name="num_of_partial_segments", num_bytes=LONG, first=4, last=5),
+        Buffer(name="partial_segment_offset", num_bytes=partials * index_bytes, first=4, last=5),
+        Buffer(
+            name="grad_weight_per_segment",
+            num_bytes=partials * embedding_dim * (LONG if double else FLOAT),
+            first=5,
+            last=5,
+        ),
+    )
+    return Scratch(
+        buffers=buffers,
+        evidence="[source] buffers; [derived] sort scratch",
+        source=_EMBEDDING_SOURCE,
+        missing=("histograms of the sort", "cub scratch of unique-by-key and of the prefix sum"),
+    )
+
+
+def index_put_accumulate(num_indices: int, *, num_bits: int = 64, copied_value_bytes: int = 0) -> Scratch:
+    """`index_put_(accumulate=True)` and the backward of indexing with tensors: linear indices and their sort.
+
+    Args:
+        num_indices: elements of the broadcast index tensors.
+        num_bits: of the largest slice number, which the sort looks at; all 64 is the safe side.
+        copied_value_bytes: of the values where they are broadcast or not contiguous.
+    """
+    longs = num_indices * LONG
+    buffers = (
+        Buffer(name="linearIndex", num_bytes=longs, last=1),
+        Buffer(name="expandedValue", num_bytes=copied_value_bytes, last=1),
+        Buffer(name="sorted_indices", num_bytes=longs, last=1),
+        Buffer(name="orig_indices", num_bytes=longs, last=1),
+        Buffer(name="range", num_bytes=longs, last=1),
+        Buffer(name="sort scratch", num_bytes=sort_pairs_bytes(num_indices, num_bits=num_bits), first=1, last=1),
+    )
+    return Scratch(
+        buffers=buffers,
+        evidence="[source] buffers; [derived] sort scratch",
+        source=_INDEX_SOURCE,
+        missing=("histograms of the sort", "temporaries that build linearIndex from several index tensors"),
+    )
