@@ -8,6 +8,7 @@ from typing import Annotated
 import typer
 
 from ilora_diag.cli.report import report
+from ilora_diag.cli.snapshot import snapshot
 from ilora_diag.cli.train import train
 
 PROGRAM = "ilora-diag"
@@ -34,6 +35,7 @@ def build_app() -> typer.Typer:
     app.callback()(_options)
     app.command("train")(train)
     app.command("report")(report)
+    app.command("snapshot")(snapshot)
     return app
 
 

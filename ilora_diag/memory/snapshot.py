@@ -72,7 +72,8 @@ def _device(raw: RawSnapshot, index: int) -> SnapshotDevice:
         min_dropped_events=loss.at_least,
         num_orphan_frees=window.num_orphan_frees,
         num_unmatched_events=window.num_unmatched,
-        num_without_stack=_without_stack(window),
+        num_allocations=sum(1 for event in window.events if event["action"] == "alloc"),
+        num_without_stack=sum(1 for event in window.events if event["action"] == "alloc" and not event["frames"]),
         oom_events=oom_events_of(window, origins),
         by_op=origins.by_op(peak.allocated_event),
         by_stack=by_stack,
@@ -100,10 +101,6 @@ def _largest(totals: array[int], before: int) -> int:
         return BEFORE
     largest = max(totals)
     return BEFORE if before >= largest else totals.index(largest)
-
-
-def _without_stack(window: Window) -> int:
-    return sum(1 for event in window.events if event["action"] == "alloc" and not event["frames"])
 
 
 def _settings(recorded: Mapping[str, Any]) -> Settings:

@@ -13,7 +13,7 @@ MAX_POINTS = 300
 
 
 def timeline_of(window: Window, origins: Origins, by_stack: tuple[StackBytes, ...]) -> SnapshotTimeline:
-    """The largest sites of the peak as series; each stretch of the window is told by its largest moment."""
+    """The largest sites of the peak as series; each stretch of the window is told by its highest and lowest moment."""
     series = tuple(share.site for share in by_stack if not share.before_window)[:MAX_SERIES]
     place = {site: index for index, site in enumerate(series)}
     before, other = len(series), len(series) + 1
@@ -42,8 +42,9 @@ def _kept_moments(window: Window) -> set[int]:
     num_events, allocated = window.num_events, window.allocated
     if num_events <= MAX_POINTS:
         return set(range(num_events))
-    kept = {num_events - 1}
-    for part in range(MAX_POINTS):
-        stretch = range(num_events * part // MAX_POINTS, num_events * (part + 1) // MAX_POINTS)
-        kept.add(max(stretch, key=lambda event: allocated[event]))
+    kept, num_stretches = {num_events - 1}, MAX_POINTS // 2
+    for part in range(num_stretches):
+        first, end = (num_events * edge // num_stretches for edge in (part, part + 1))
+        heights = allocated[first:end]
+        kept |= {first + heights.index(max(heights)), first + heights.index(min(heights))}
     return kept

@@ -227,7 +227,7 @@ class SnapshotDevice:
         min_dropped_events: how many are missing at least.
         num_orphan_frees: events that free what was allocated before the window.
         num_unmatched_events: events that contradict each other or the final state.
-        num_without_stack: allocations of the window without a stack.
+        num_allocations, num_without_stack: allocations of the window, and those of them without a stack.
         by_op, by_stack: what the peak consists of, largest first; each sums to `peak.allocated_bytes`.
         before_by_stack: the part allocated before the window, by the stacks that blocks kept; sums to that part.
     """
@@ -241,6 +241,7 @@ class SnapshotDevice:
     min_dropped_events: int
     num_orphan_frees: int
     num_unmatched_events: int
+    num_allocations: int
     num_without_stack: int
     oom_events: tuple[SnapshotOom, ...]
     by_op: tuple[OpBytes, ...]

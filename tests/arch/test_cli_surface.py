@@ -28,6 +28,17 @@ SURFACE = {
         "output": ("--format",),
         "check": ("--check",),
     },
+    "snapshot": {
+        "args": ("argument",),
+        "as_json": ("--json",),
+        "as_markdown": ("--md",),
+        "lang": ("--lang",),
+        "device": ("--device",),
+        "top": ("--top",),
+        "figure": ("--figure",),
+        "max_size": ("--max-size",),
+        "full_paths": ("--full-paths",),
+    },
 }
 EXIT_CODES = {
     "OK": 0, "FAILURE": 1, "USAGE": 2, "INCONCLUSIVE": 3, "PRECONDITION": 4, "INTERNAL": 70, "DEADLINE": 124,
@@ -60,7 +71,7 @@ def test_help_loads_nothing_heavy() -> None:
         f"heavy = {set(HEAVY)!r} & {{name.partition('.')[0] for name in sys.modules}}\n"
         "sys.stderr.write(','.join(sorted(heavy)))\n"
     )
-    for args in (["--help"], ["train", "--help"], ["report", "--help"], ["--version"]):
+    for args in (["--help"], ["train", "--help"], ["report", "--help"], ["snapshot", "--help"], ["--version"]):
         result = subprocess.run([sys.executable, "-c", script, *args], capture_output=True, text=True, timeout=60)
         assert (result.returncode, result.stderr) == (0, ""), args
         assert result.stdout

@@ -53,7 +53,7 @@ def test_every_key_that_the_code_names_exists_and_every_key_is_named(repo_root: 
 
 
 def _is_file(text: str) -> bool:
-    return text.rpartition(".")[2] in ("yaml", "jsonl", "md", "json", "svg")
+    return text.rpartition(".")[2] in ("yaml", "jsonl", "md", "json", "svg", "pickle")
 
 
 def test_an_unknown_language_is_refused_with_what_is_allowed() -> None:

@@ -1,0 +1,55 @@
+"""`ilora-diag snapshot`: what a recorded memory snapshot holds."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from ilora_diag.cli.streams import Lang
+
+
+def snapshot(
+    args: Annotated[
+        list[str],
+        typer.Argument(metavar="FILE", help="A file of torch.cuda.memory._dump_snapshot(), also .xz, .gz or .bz2."),
+    ],
+    *,
+    as_json: Annotated[bool, typer.Option("--json", help="Print one JSON document, and nothing else.")] = False,
+    as_markdown: Annotated[bool, typer.Option("--md", help="Print Markdown, fit to be pasted into an issue.")] = False,
+    lang: Annotated[Lang | None, typer.Option("--lang", help="Language. [default: that of the locale]")] = None,
+    device: Annotated[
+        int | None, typer.Option("--device", metavar="N", min=0, help="Only this device. [default: all of the file]")
+    ] = None,
+    top: Annotated[int, typer.Option("--top", metavar="N", min=1, help="Rows of the longer tables.")] = 10,
+    figure: Annotated[
+        Path | None, typer.Option("--figure", metavar="FILE.svg", help="Draw the course of the memory into this file.")
+    ] = None,
+    max_size: Annotated[
+        str, typer.Option("--max-size", metavar="SIZE", help="Refuse a snapshot larger than this once unpacked.")
+    ] = "2GiB",
+    full_paths: Annotated[
+        bool, typer.Option("--full-paths", help="Leave home folders and host name in the stacks.")
+    ] = False,
+) -> None:
+    """Say what a recorded memory snapshot holds.
+
+    What the peak consists of, what was there before the recording, fragmentation, growth from step to step, and what
+    an out-of-memory event lacked. Nothing in the file is executed.
+
+    Exit status: 0 told; 2 no such file, not a snapshot, or one that is damaged or hostile.
+    """
+    from ilora_diag.cli.snapshot_command import SnapshotRequest, run_snapshot
+
+    request = SnapshotRequest(
+        args=tuple(args),
+        as_json=as_json,
+        as_markdown=as_markdown,
+        device=device,
+        top=top,
+        figure=figure,
+        max_size=max_size,
+        full_paths=full_paths,
+    )
+    raise typer.Exit(run_snapshot(request, lang=lang))

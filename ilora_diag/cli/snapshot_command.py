@@ -1,0 +1,109 @@
+"""What `ilora-diag snapshot` does once its options are read."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import sys
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+from ilora_diag.cli.exit_codes import CommandError, ExitCode
+from ilora_diag.cli.streams import Lang, chosen_lang, emit, note, wants_colour
+from ilora_diag.engine.redact import redact, this_identity
+from ilora_diag.memory.snapshot import analyse_file
+from ilora_diag.memory.snapshot_errors import SnapshotFileError
+from ilora_diag.schema import Snapshot, to_json
+from ilora_diag.units import UnitError, parse_bytes
+from reports.markdown import render_document
+from reports.messages import Words
+from reports.terminal import TerminalRenderer
+from reports.view.snapshot import snapshot_document
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SnapshotRequest:
+    """What was typed."""
+
+    args: tuple[str, ...]
+    as_json: bool = False
+    as_markdown: bool = False
+    device: int | None = None
+    top: int = 10
+    figure: Path | None = None
+    max_size: str = "2GiB"
+    full_paths: bool = False
+
+
+def run_snapshot(request: SnapshotRequest, *, lang: Lang | None) -> ExitCode:
+    """Read, analyse, show.
+
+    Raises:
+        CommandError: no such file, not a snapshot, no such device in it, or the figure cannot be written.
+    """
+    file = _file(request.args)
+    if request.as_json and request.as_markdown:
+        raise CommandError("--json and --md exclude each other", ExitCode.USAGE)
+    language = chosen_lang(lang, os.environ)
+    try:
+        found = analyse_file(file, max_bytes=parse_bytes(request.max_size))
+    except UnitError as error:
+        raise CommandError(f"--max-size {error}", ExitCode.USAGE) from error
+    except SnapshotFileError as error:
+        raise CommandError(str(error), ExitCode.USAGE) from error
+    snapshot = _only(found, request.device, file)
+    if not request.full_paths:
+        snapshot = redact(snapshot, this_identity())
+    if request.as_json:
+        emit(to_json(snapshot, indent=2))
+    elif request.as_markdown:
+        emit(render_document(snapshot_document(snapshot, language.value, top=request.top)))
+    else:
+        emit(_on_terminal(snapshot, language, request.top))
+    if request.figure is not None:
+        _draw(snapshot, request.figure, language)
+    return ExitCode.OK
+
+
+def _file(args: tuple[str, ...]) -> Path:
+    if len(args) != 1:
+        raise CommandError(f"expected one FILE, got {len(args)}: {' '.join(args)}", ExitCode.USAGE)
+    file = Path(args[0])
+    if file.is_dir():
+        raise CommandError(f"{file} is a folder; expected a FILE", ExitCode.USAGE)
+    if not file.exists():
+        hint = "; a configuration (KEY=VALUE) is not yet accepted here" if "=" in args[0] else ""
+        raise CommandError(f"{file}: no such file; expected a FILE of _dump_snapshot(){hint}", ExitCode.USAGE)
+    return file
+
+
+def _only(snapshot: Snapshot, device: int | None, file: Path) -> Snapshot:
+    if device is None:
+        return snapshot
+    kept = tuple(one for one in snapshot.devices if one.index == device)
+    if not kept:
+        there = ", ".join(str(one.index) for one in snapshot.devices) or "none"
+        raise CommandError(f"--device {device}: {file} has nothing of it; devices in it: {there}", ExitCode.USAGE)
+    return replace(snapshot, devices=kept)
+
+
+def _on_terminal(snapshot: Snapshot, lang: Lang, top: int) -> str:
+    width = shutil.get_terminal_size().columns if sys.stdout.isatty() else None
+    renderer = TerminalRenderer(lang.value, width=width, colour=wants_colour(sys.stdout, os.environ))
+    return renderer.render_document(snapshot_document(snapshot, lang.value, top=top))
+
+
+def _draw(snapshot: Snapshot, path: Path, lang: Lang) -> None:
+    from reports.figures import snapshot_timeline
+
+    drawable = [device for device in snapshot.devices if snapshot_timeline.available(device)]
+    if not drawable:
+        raise CommandError(f"--figure: {snapshot.file} has no events to draw", ExitCode.FAILURE)
+    device = max(drawable, key=lambda one: one.peak.allocated_bytes)
+    try:
+        snapshot_timeline.write(device, path, lang.value)
+    except ImportError as error:
+        raise CommandError(f"--figure needs {error.name}, which is not installed", ExitCode.PRECONDITION) from error
+    except OSError as error:
+        raise CommandError(f"--figure {path} cannot be written: {error}", ExitCode.USAGE) from error
+    note(Words(lang.value)("snapshot.note.figure", path=path))
