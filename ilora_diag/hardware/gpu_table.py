@@ -121,7 +121,7 @@ ROWS: tuple[Row, ...] = (
     Row("a800-80gb-pcie", "NVIDIA A800 80GB PCIe", "8.0", 81920, (), 108, "SMI", "cc sms"),
     Row("a30", "NVIDIA A30", "8.0", 24576, (), 56, "SMI CC", "sms"),
     Row("a40", "NVIDIA A40", "8.6", 46068, (45416,), 84, "SMI CC PROPS"),
-    Row("a10g", "NVIDIA A10G", "8.6", 23028, (22516, 22723), 80, "SMI OOM PROPS", "cc"),
+    Row("a10g", "NVIDIA A10G", "8.6", 23028, (22513, 22723), 80, "SMI OOM PROPS", "cc"),
     Row("a10", "NVIDIA A10", "8.6", 23028, (22516,), 72, "SMI SMI-Q CC", "sms"),
     Row("a16", "NVIDIA A16", "8.6", 15356, (), 10, "CC UNV", "memory sms"),
     # Data centre, older

@@ -193,11 +193,42 @@ def _vgpu(name: str) -> GpuSpec | None:
     )
 
 
+# "NVIDIA A100 80GB PCIe MIG 1g.10gb", as torch names an instance: card, compute slices, memory in GB.
+_MIG = re.compile(r"(?P<card>.+?)[ _-]+mig[ _-]+\d+[cg]\S*?\.(?P<gb>\d+)gb\S*", re.IGNORECASE)
+
+
+def _mig(name: str) -> GpuSpec | None:
+    """The spec of a MIG instance, or None if the name is none.
+
+    An instance has 95 to 99 % of its profile's GiB: 9728 MiB of 10 (A100 PCIe, torch), 9984 of 10, 20096 of 20 and
+    40448 of 40 (H100, nvidia-smi). [source]
+    """
+    match = _MIG.fullmatch(" ".join(name.split()))
+    key = _NAMES.get(_compact(match["card"])) if match else None
+    if match is None or key is None or int(match["gb"]) == 0:
+        return None
+    memory = int(match["gb"]) << 30
+    basis = "[derived] instances of four profiles have 95 to 99 % of the GiB their profile names"
+    return replace(
+        GPUS[key],
+        key=f"{key}-mig-{' '.join(name.split()).lower().rpartition('mig')[2].strip(' _-')}",
+        nvml_name=" ".join(name.split()),
+        aliases=(),
+        memory_bytes=memory,
+        torch_total_bytes=Unavailable(reason="it differs by profile and driver", source="MIG name"),
+        torch_total=Interval(low_bytes=memory * 94 // 100, high_bytes=memory, basis=basis),
+        sm_count=Unavailable(reason="an instance holds a slice of the card", source="MIG name"),
+        vmm=Unavailable(reason="no source for MIG instances", source="MIG name"),
+        sources=(*GPUS[key].sources, "MIG instances in nvidia-smi listings and torch properties"),
+        unverified_fields=("memory",),
+    )
+
+
 _EXAMPLES = ("h100", "h200", "a100-80gb", "l4", "t4", "rtx-4090", "rtx-3090")
 
 
 def find_gpu(name: str) -> GpuSpec:
-    """The card of a key, an alias, NVML's name or a vGPU profile's name; case, spaces and dashes do not matter.
+    """The card of a key, an alias, NVML's name, a vGPU profile or a MIG instance; case and spaces do not matter.
 
     Two cards of one NVML name may differ in memory (RTX 3080 with 10 or 12 GB): who knows the total uses `with_memory`.
 
@@ -210,8 +241,8 @@ def find_gpu(name: str) -> GpuSpec:
     if choice := AMBIGUOUS.get(compact):
         listed = " or ".join(f"{key} ({GPUS[key].nvml_name})" for key in choice)
         raise UnknownGpu(name, choice, f"{name!r} could be more than one card: type {listed}")
-    if (vgpu := _vgpu(name)) is not None:
-        return vgpu
+    if (part := _mig(name) or _vgpu(name)) is not None:
+        return part
     close = difflib.get_close_matches(compact, [*_NAMES, *AMBIGUOUS], n=6, cutoff=0.5)
     keys = tuple(dict.fromkeys(key for match in close for key in AMBIGUOUS.get(match, (_NAMES.get(match, ""),)) if key))
     hint = f"nearest: {', '.join(keys[:4])}" if keys else f"known are, for example, {', '.join(_EXAMPLES)}"

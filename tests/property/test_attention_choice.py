@@ -115,6 +115,6 @@ def test_scratch_is_known_or_said_to_be_unknown_and_grows_with_the_batch(query: 
         assert scratch.peak_bytes <= sum(buffer.num_bytes for buffer in scratch.buffers)
         events = list(scratch.events())
         assert sum(b.num_bytes if a == "alloc" else -b.num_bytes for a, b in events) == 0
-    forward, backward = efficient_forward(small), efficient_forward(replace(small, batch=4))
-    if isinstance(forward, Scratch) and isinstance(backward, Scratch):
-        assert 2 * forward.peak_bytes == backward.peak_bytes
+    once, twice = efficient_forward(small), efficient_forward(replace(small, batch=4))
+    if isinstance(once, Scratch) and isinstance(twice, Scratch):
+        assert 2 * once.peak_bytes == twice.peak_bytes

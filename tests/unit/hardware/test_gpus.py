@@ -76,6 +76,18 @@ def test_a_vgpu_profile_has_its_own_memory_and_no_virtual_memory_management() ->
     assert (blackwell.compute_capability, blackwell.memory_bytes) == ((12, 0), 24 * GIB)
 
 
+def test_a_mig_instance_has_a_part_of_its_card() -> None:
+    spec = find_gpu("NVIDIA A100 80GB PCIe MIG 1g.10gb")
+    assert (spec.key, spec.compute_capability) == ("a100-80gb-pcie-mig-1g.10gb", (8, 0))
+    assert spec.torch_total.low_bytes <= 9728 * MIB <= spec.torch_total.high_bytes  # what torch printed there
+    assert isinstance(spec.vmm, Unavailable)
+    for seen, profile in ((40448, "3g.40gb"), (20096, "2g.20gb"), (9984, "1g.10gb")):  # nvidia-smi on an H100
+        total = find_gpu(f"NVIDIA H100 80GB HBM3 MIG {profile}").torch_total
+        assert total.low_bytes <= seen * MIB <= total.high_bytes
+    with pytest.raises(UnknownGpu):
+        find_gpu("NVIDIA Z100 MIG 1g.10gb")
+
+
 @pytest.mark.parametrize("name", ["GRID X9-40C", "GRID A100-0C", "GRID A100-40Z"])
 def test_a_profile_of_no_known_chip_is_unknown(name: str) -> None:
     with pytest.raises(UnknownGpu):
