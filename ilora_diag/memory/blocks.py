@@ -33,7 +33,7 @@ class Block:
     Attributes:
         address: first byte.
         size: bytes that `allocated_bytes` counts: rounded, and larger still where the rest was not worth splitting.
-        requested: bytes the caller asked for; 0 in a free block that was never handed out.
+        requested: bytes the caller asked for; in a free block what is left of an earlier request, as in PyTorch.
         allocated: the caller holds it.
         pending: freed by the caller, but recorded on another stream whose work is not known to be over.
         mapped: has memory behind it; False only in the tail of an expandable segment.

@@ -86,15 +86,19 @@ _HINT = (
     " fragmentation.  See documentation for Memory Management  ({address})"
 )
 _DOCS = "https://pytorch.org/docs/stable/notes/cuda.html#environment-variables"
+_NEW_DOCS = "https://docs.pytorch.org/docs/stable/notes/cuda.html#optimizing-memory-usage-with-pytorch-cuda-alloc-conf"
 
 
 def oom_message(facts: OutOfMemoryFacts, torch_version: str) -> str:
     """The text of `torch.OutOfMemoryError`.
 
-    Wordings read in c10/cuda/CUDACachingAllocator.cpp of several trees and in real logs: 2.1 ("capacty", the
-    max_split_size_mb hint), 2.2 to 2.9 (expandable segments), from 2.10 PYTORCH_ALLOC_CONF in the hint.
+    Wordings read in c10/cuda/CUDACachingAllocator.cpp of several trees and in real logs: to 2.0; 2.1 ("capacty", the
+    hint at max_split_size_mb); 2.2 (expandable segments, private pools, the limit); 2.10 (PYTORCH_ALLOC_CONF); 2.11,
+    the old name again with a new address of the documentation (pytorch pull request 172327, January 2026).
     """
     version = version_key(torch_version)
+    if version < (2, 1):
+        return _oldest_message(facts)
     old = version < (2, 2)
     uses = "".join(
         f"Process {use.pid} has {format_size(use.used_bytes)} memory in use. " for use in facts.other_processes
@@ -107,12 +111,26 @@ def oom_message(facts: OutOfMemoryFacts, torch_version: str) -> str:
         if facts.private_pool_bytes and not old
         else ""
     )
-    variable = "PYTORCH_CUDA_ALLOC_CONF" if version < (2, 10) else "PYTORCH_ALLOC_CONF"
+    variable = "PYTORCH_ALLOC_CONF" if version == (2, 10) else "PYTORCH_CUDA_ALLOC_CONF"
+    address = _DOCS if version < (2, 11) else _NEW_DOCS
     return (
         f"CUDA out of memory. Tried to allocate {format_size(facts.requested_bytes)}. GPU {facts.device} has a total "
         f"{'capacty' if old else 'capacity'} of {format_size(facts.total_bytes)} of which "
         f"{format_size(facts.free_bytes)} is free. {uses}{allowed}"
         f"Of the allocated memory {format_size(facts.allocated_bytes + facts.private_pool_bytes)} is allocated by "
         f"PyTorch, {pools}and {format_size(facts.reserved_unallocated_bytes)} is reserved by PyTorch but unallocated."
-        f"{_OLD_HINT if old else _HINT.format(variable=variable, address=_DOCS)}"
+        f"{_OLD_HINT if old else _HINT.format(variable=variable, address=address)}"
+    )
+
+
+def _oldest_message(facts: OutOfMemoryFacts) -> str:
+    """The text up to torch 2.0: it gives all that is reserved, and nothing of other processes."""
+    allowed = "" if facts.allowed_bytes is None else f"{format_size(facts.allowed_bytes)} allowed; "
+    return (
+        f"CUDA out of memory. Tried to allocate {format_size(facts.requested_bytes)} (GPU {facts.device}; "
+        f"{format_size(facts.total_bytes)} total capacity; {format_size(facts.allocated_bytes)} already allocated; "
+        f"{format_size(facts.free_bytes)} free; {allowed}"
+        f"{format_size(facts.allocated_bytes + facts.reserved_unallocated_bytes)} reserved in total by PyTorch)"
+        " If reserved memory is >> allocated memory try setting max_split_size_mb to avoid fragmentation."
+        "  See documentation for Memory Management and PYTORCH_CUDA_ALLOC_CONF"
     )

@@ -141,7 +141,6 @@ def _cut(block: Block, size: int) -> Block:
     block.prev = head
     block.address += size
     block.size -= size
-    block.requested = 0
     block.pool.insert(block)
     return head
 

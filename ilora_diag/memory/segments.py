@@ -147,7 +147,7 @@ def _chain(
         block = Block(address, stored["size"], segment["stream"], pool, reservation)
         block.allocated = stored["state"] == ALLOCATED
         block.pending = not block.allocated and stored["state"] != FREE
-        block.requested = 0 if block.is_available else stored.get("requested_size", stored["size"])
+        block.requested = stored.get("requested_size", 0 if block.is_available else stored["size"])
         block.splice(blocks[-1] if blocks else None, None)
         blocks.append(block)
         address += stored["size"]

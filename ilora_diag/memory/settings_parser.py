@@ -10,6 +10,7 @@ import re
 from collections.abc import Mapping
 
 from ilora_diag.memory.blocks import MIB
+from ilora_diag.memory.settings_keys import KEYS, Version, version_key
 from ilora_diag.memory.settings_records import (
     LARGE_SEGMENT_BYTES,
     NUM_ROUNDUP_INTERVALS,
@@ -17,7 +18,6 @@ from ilora_diag.memory.settings_records import (
     IgnoredSetting,
     SettingsError,
 )
-from ilora_diag.memory.settings_keys import KEYS, Version, version_key
 
 CUDA_VARIABLE = "PYTORCH_CUDA_ALLOC_CONF"
 GENERIC_VARIABLE = "PYTORCH_ALLOC_CONF"
