@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import gc
 from collections.abc import Iterator, Mapping
 from contextlib import ExitStack, contextmanager
 from typing import Any
@@ -77,10 +76,8 @@ def virtual_cuda(
         stack.enter_context(machine.watch.installed())
         stack.enter_context(_device_guards())
         mode = VirtualDispatch(machine)
-        machine.dispatch = mode
         stack.enter_context(mode)
         yield machine
-        gc.collect()
 
 
 @contextmanager

@@ -18,7 +18,7 @@ from torch import Tensor
 from torch._ops import OpOverload
 from torch.utils._python_dispatch import TorchDispatchMode
 
-from probes.virtual import kernels, special, values
+from probes.virtual import foreach, kernels, special, values
 from probes.virtual.checks import check_devices
 from probes.virtual.errors import NotCarriedError
 from probes.virtual.machine import Machine
@@ -112,10 +112,11 @@ class VirtualDispatch(TorchDispatchMode):
             kwargs = {**kwargs, "device": META}
         if "generator" in kwargs:
             kwargs = {**kwargs, "generator": None}
-        before = kernels.before(machine, func, args, device)
-        out = self._shapes.run(func, args, kwargs, lambda: self.run_on_meta(func, args, kwargs))
+        out = foreach.run(func, args)
+        if out is foreach.NOT_OURS:
+            out = self._shapes.run(func, args, kwargs, lambda: self.run_on_meta(func, args, kwargs))
         out = self.settle(out, device, func, args)
-        kernels.after(machine, func, args, kwargs, out, device, before)
+        kernels.after(machine, func, args, out, device)
         if values.worth_trying(machine, func, involved, out):
             values.propagate(machine, func, args, kwargs, out)
         return out
@@ -138,6 +139,8 @@ class VirtualDispatch(TorchDispatchMode):
         if isinstance(out, Tensor):
             return self._settle_one(out, device, func, args)
         if isinstance(out, (tuple, list)):
+            if func in kernels.HOST_OUTPUTS:
+                return self._settle_some(out, device, func, kernels.HOST_OUTPUTS[func])
             whose = args[0] if args and isinstance(args[0], (list, tuple)) else None
             if whose is not None and len(whose) == len(out):
                 settled = [self.settle(member, device, func, (source,)) for member, source in zip(out, whose, strict=True)]
@@ -145,6 +148,13 @@ class VirtualDispatch(TorchDispatchMode):
                 settled = [self.settle(member, device, func) for member in out]
             return type(out)(settled) if not hasattr(out, "_fields") else type(out)(*settled)
         return out
+
+    def _settle_some(self, out: Any, device: int, func: OpOverload, on_host: tuple[int, ...]) -> Any:
+        """Outputs of which some take no block: a card's kernel leaves them on the host."""
+        return tuple(
+            as_virtual(member) if place in on_host else self.settle(member, device, func)
+            for place, member in enumerate(out)
+        )
 
     def _settle_one(self, out: Tensor, device: int, func: OpOverload, args: tuple[Any, ...]) -> Tensor:
         if not _is_meta(out):
@@ -188,10 +198,8 @@ class VirtualDispatch(TorchDispatchMode):
 
     def _decompose(self, func: OpOverload, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
         """Composite operators arrive whole under `inference_mode`; elsewhere C++ takes them apart before us."""
-        from probes.virtual.substitutes import SUBSTITUTES
-
         with self:
-            substitute = SUBSTITUTES.get(func)
+            substitute = self.machine.substitutes.get(func)
             return substitute(*args, **kwargs) if substitute is not None else func.decompose(*args, **kwargs)
 
 

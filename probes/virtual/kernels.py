@@ -12,6 +12,9 @@ import torch
 from torch import Tensor
 from torch._ops import OpOverload
 
+from ilora_diag.hardware import scratch
+from ilora_diag.hardware.scratch import Scratch
+from ilora_diag.schema import Known, Unavailable
 from probes.virtual.machine import Machine
 
 aten = torch.ops.aten
@@ -31,27 +34,25 @@ _GEMMS = frozenset(
         aten.linear.default,
     }
 )
-After = Callable[[Machine, tuple[Any, ...], Any, int], None]
+
+# Outputs that live on the host although the meta kernel puts them beside the others: outside graph capture the
+# efficient kernel's backward reads seed and offset there (attention_backward.cu).
+HOST_OUTPUTS: dict[OpOverload, tuple[int, ...]] = {aten._scaled_dot_product_efficient_attention.default: (2, 3)}
+
+Rule = Callable[[Machine, tuple[Any, ...], Any, int], Known[Scratch]]
 
 
-def before(machine: Machine, func: OpOverload, args: tuple[Any, ...], device: int) -> None:
-    """What a kernel takes before its outputs exist; nothing so far known does."""
-    return
-
-
-def after(
-    machine: Machine, func: OpOverload, args: tuple[Any, ...], kwargs: dict[str, Any], out: Any, device: int, token: None
-) -> None:
+def after(machine: Machine, func: OpOverload, args: tuple[Any, ...], out: Any, device: int) -> None:
     """What a kernel takes once its outputs exist: a workspace to keep, scratch to give back."""
     if func in _GEMMS:
-        _gemm(machine, func, device)
-    else:
-        rule = _SCRATCH.get(func)
-        if rule is not None:
-            rule(machine, args, out, device)
+        _gemm(machine, device)
+        return
+    rule = _RULES.get(func)
+    if rule is not None:
+        _take(machine, func, rule(machine, args, out, device), device)
 
 
-def _gemm(machine: Machine, func: OpOverload, device: int) -> None:
+def _gemm(machine: Machine, device: int) -> None:
     rule = machine.workspace_rule(device)
     if rule.lifetime == "persistent":
         # The handle pool is per thread, and autograd runs backward on a thread of its own.
@@ -61,4 +62,90 @@ def _gemm(machine: Machine, func: OpOverload, device: int) -> None:
         machine.scratch(rule.cublas_bytes, device, "cublas workspace")
 
 
-_SCRATCH: dict[OpOverload, After] = {}
+def _take(machine: Machine, func: OpOverload, taken: Known[Scratch], device: int) -> None:
+    if isinstance(taken, Unavailable):
+        machine.notes.add(f"scratch of {func.name()} is not counted: {taken.reason}")
+        return
+    held = {}
+    for action, buffer in taken.events():
+        if action == "alloc":
+            held[buffer.name] = machine.allocate(buffer.num_bytes, device, f"{func.name()} {buffer.name}")
+        else:
+            number, block = held.pop(buffer.name)
+            machine.release(number, device, block)
+
+
+def _heads_last(tensor: Tensor) -> bool:
+    """Whether (B, H, S, D) lies in memory as (B, S, H, D); dimensions of one element may have any stride."""
+    batch, heads, rows, dim = tensor.shape
+    wanted = (rows * heads * dim, dim, heads * dim, 1)
+    return all(
+        size == 1 or stride == want for size, stride, want in zip(tensor.shape, tensor.stride(), wanted, strict=True)
+    )
+
+
+def _flash_backward(machine: Machine, args: tuple[Any, ...], out: Any, device: int) -> Known[Scratch]:
+    from probes.virtual.attention import describe
+
+    grad, query, key, value, result = args[:5]
+    question = describe(machine, query, key, value, dropout_p=args[10], is_causal=args[11])
+    return scratch.flash_backward(
+        question,
+        machine.cards[device].spec.sm_count,
+        copies_grad_out=not _heads_last(grad),
+        copies_out=not _heads_last(result),
+    )
+
+
+def _flash_forward(machine: Machine, args: tuple[Any, ...], out: Any, device: int) -> Known[Scratch]:
+    from probes.virtual.attention import describe
+
+    question = describe(machine, *args[:3], dropout_p=args[3] if len(args) > 3 else 0.0)
+    return scratch.flash_forward(question, machine.cards[device].spec.sm_count)
+
+
+def _efficient_forward(machine: Machine, args: tuple[Any, ...], out: Any, device: int) -> Known[Scratch]:
+    from probes.virtual.attention import describe
+
+    return scratch.efficient_forward(describe(machine, *args[:3]))
+
+
+def _efficient_backward(machine: Machine, args: tuple[Any, ...], out: Any, device: int) -> Known[Scratch]:
+    from probes.virtual.attention import describe
+
+    grad, query, key, value = args[:4]
+    question = describe(machine, query, key, value, dropout_p=args[9])
+    return scratch.efficient_backward(question, copies_grad_out=not _heads_last(grad))
+
+
+def _embedding_backward(machine: Machine, args: tuple[Any, ...], out: Any, device: int) -> Known[Scratch]:
+    grad, indices, num_weights, _, scale_grad_by_freq = args
+    return scratch.embedding_dense_backward(
+        indices.numel(),
+        num_weights,
+        grad.shape[-1],
+        index_bytes=indices.element_size(),
+        double=grad.dtype is torch.float64,
+        scale_grad_by_freq=scale_grad_by_freq,
+        copied_grad_bytes=0 if grad.is_contiguous() else grad.numel() * grad.element_size(),
+    )
+
+
+def _index_put(machine: Machine, args: tuple[Any, ...], out: Any, device: int) -> Known[Scratch]:
+    accumulate = len(args) > 3 and args[3]
+    if not accumulate:
+        return Scratch(buffers=(), evidence="[source]", source="ATen/native/cuda/Indexing.cu")
+    indices = [index for index in args[1] if index is not None]
+    count = torch.broadcast_shapes(*(index.shape for index in indices)).numel()
+    return scratch.index_put_accumulate(count)
+
+
+_RULES: dict[OpOverload, Rule] = {
+    aten._scaled_dot_product_flash_attention.default: _flash_forward,
+    aten._scaled_dot_product_flash_attention_backward.default: _flash_backward,
+    aten._scaled_dot_product_efficient_attention.default: _efficient_forward,
+    aten._scaled_dot_product_efficient_attention_backward.default: _efficient_backward,
+    aten.embedding_dense_backward.default: _embedding_backward,
+    aten.index_put_.default: _index_put,
+    aten._index_put_impl_.default: _index_put,
+}

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import weakref
+from collections import Counter
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
@@ -71,7 +72,8 @@ class Machine:
         self.watch = Watch(self)
         self.alive: dict[int, Alive] = {}
         self.values: dict[int, torch.UntypedStorage] = {}
-        self.dispatch: Any = None
+        self.attention: Counter[str] = Counter()
+        self.substitutes: dict[Any, Any] = {}
         self._rules: dict[int, Any] = {}
         self._workspaces: dict[tuple[int, str], tuple[int, Block | None]] = {}
 

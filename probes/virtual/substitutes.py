@@ -14,7 +14,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from probes.virtual.attention import attend
+from probes.virtual.attention import Attention
 from probes.virtual.dispatch import is_virtual
 from probes.virtual.errors import NotCarriedError
 from probes.virtual.machine import Machine
@@ -67,19 +67,11 @@ def _recurrent(name: str) -> Callable[..., Any]:
     return refused
 
 
-SUBSTITUTES: dict[Any, Callable[..., Any]] = {
-    aten.dropout.default: dropout,
-    aten.softmax.int: softmax,
-    aten.log_softmax.int: log_softmax,
-    aten.rms_norm.default: rms_norm,
-    aten.scaled_dot_product_attention.default: attend,
-}
-_NAMES = {
+_FUSED: dict[str, Callable[..., Any]] = {
     "dropout": dropout,
     "softmax.int": softmax,
     "log_softmax.int": log_softmax,
     "rms_norm": rms_norm,
-    "scaled_dot_product_attention": attend,
     "lstm.input": _recurrent("LSTM"),
     "gru.input": _recurrent("GRU"),
 }
@@ -89,10 +81,13 @@ _NAMES = {
 def registered(machine: Machine) -> Iterator[None]:
     """Put the substitutes in front of the composite operators for CUDA tensors inside the block."""
     library = torch.library.Library("aten", "IMPL")
+    functions = {**_FUSED, "scaled_dot_product_attention": Attention(machine).attend}
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")
-            for name, function in _NAMES.items():
+            for name, function in functions.items():
+                base, _, overload = name.partition(".")
+                machine.substitutes[getattr(getattr(aten, base), overload or "default")] = function
                 library.impl(name, function, "AutogradCUDA", allow_override=True)
         yield
     finally:

@@ -1,0 +1,38 @@
+"""The `_foreach_` family without running a shape rule per tensor: optimizers call it with every parameter.
+
+In-place members change nothing of a shape; the others return tensors like those of their first list, one by one as the
+fused kernels allocate them (aten/src/ATen/native/cuda/ForeachPointwiseOp.cu and its siblings).
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import torch
+from torch._ops import OpOverload
+
+NOT_OURS = object()
+META = torch.device("meta")
+_kinds: dict[OpOverload, str] = {}
+
+
+def run(func: OpOverload, args: tuple[Any, ...]) -> Any:
+    """What a `_foreach_` operator returns, before it is given blocks; NOT_OURS for every other operator."""
+    kind = _kinds.get(func)
+    if kind is None:
+        kind = _kinds[func] = _kind_of(func)
+    if kind == "other":
+        return NOT_OURS
+    if kind == "in place":
+        return None
+    return [torch.empty_strided(tensor.shape, tensor.stride(), dtype=tensor.dtype, device=META) for tensor in args[0]]
+
+
+def _kind_of(func: OpOverload) -> str:
+    name = func.name()
+    if not name.startswith("aten::_foreach_"):
+        return "other"
+    if func._schema.is_mutable:
+        return "in place" if not func._schema.returns else "other"
+    shaped = not any(word in name for word in ("norm", "max", "powsum"))
+    return "like the first list" if shaped else "other"
