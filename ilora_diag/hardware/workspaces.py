@@ -114,6 +114,8 @@ def cublas_workspace(
     if (size := environ.get("CUBLASLT_WORKSPACE_SIZE")) is not None:
         lt_bytes, note = parse_lt_size(size, LT_DEFAULT_BYTES)
         notes.append(note)
+    if check_env(environ, "TORCH_BLAS_PREFER_CUBLASLT") is True:
+        notes.append("TORCH_BLAS_PREFER_CUBLASLT=1 sends more products to cublasLt than this rule knows")
     cached = facts.cublas_cached or check_env(environ, "TORCH_CUBLAS_WORKSPACE_CACHE") is True
     shares = _lt_shares(facts, environ, cached)
     if facts.lt_workspace == "persistent" and not shares:
@@ -136,3 +138,35 @@ def _lt_shares(facts: TorchFacts, environ: Mapping[str, str], cached: bool) -> b
     if not cached or facts.minor < (2, 8):
         return False
     return unified is not False if facts.minor >= (2, 12) else unified is True
+
+
+def addmm_uses_lt(
+    bias_shape: tuple[int, ...],
+    mat1_shape: tuple[int, int],
+    mat2_shape: tuple[int, int],
+    dtype: str,
+    *,
+    contiguous: bool = True,
+    beta: float = 1.0,
+    environ: Mapping[str, str] | None = None,
+) -> bool:
+    """Whether `addmm` (a linear layer with bias) goes to cublasLt; `mm`, `bmm` and `baddbmm` go to cuBLAS.
+
+    Source: isInputCompliesAddmmCudaLt in ATen/native/cuda/Blas.cpp, tree of 2025 to 2026; older ones do not look at the
+    sizes of `mat1`. Fused activations (`_addmm_activation`) with a two-dimensional bias go to cublasLt too.
+
+    Args:
+        bias_shape: of the summand; in place on the result counts as no bias.
+        mat1_shape: (rows, inner).
+        mat2_shape: (inner, columns).
+        dtype: of the matrices.
+        contiguous: bias and result are.
+        beta: factor of the summand.
+        environ: DISABLE_ADDMM_CUDA_LT=1 switches it off.
+    """
+    if (environ or {}).get("DISABLE_ADDMM_CUDA_LT") == "1" or beta != 1.0 or not contiguous:
+        return False
+    if not bias_shape or bias_shape[-1] != mat2_shape[1] or any(size != 1 for size in bias_shape[:-1]):
+        return False
+    known = dtype.removeprefix("torch.") in ("float64", "float32", "float16", "bfloat16")
+    return known and min(*mat1_shape, *mat2_shape) > 1

@@ -8,6 +8,7 @@ from ilora_diag.hardware.workspaces import (
     DEFAULT_BYTES,
     HOPPER_BYTES,
     LT_DEFAULT_BYTES,
+    addmm_uses_lt,
     check_env,
     cublas_workspace,
     parse_cublas_config,
@@ -93,3 +94,37 @@ def test_switches_count_as_one_and_zero_alone() -> None:
 
 def test_an_unknown_version_is_noted() -> None:
     assert "answered as 2.15" in cublas_workspace("2.40.0", (9, 0)).notes[0]
+
+
+def test_a_preference_for_cublaslt_is_noted() -> None:
+    rule = cublas_workspace("2.15.0", (9, 0), {"TORCH_BLAS_PREFER_CUBLASLT": "1"})
+    assert "TORCH_BLAS_PREFER_CUBLASLT" in rule.notes[0]
+    assert cublas_workspace("2.15.0", (9, 0), {"TORCH_BLAS_PREFER_CUBLASLT": "0"}).notes == ()
+
+
+def test_a_linear_layer_with_bias_goes_to_cublaslt() -> None:
+    assert addmm_uses_lt((768,), (256, 3072), (3072, 768), "torch.float32")
+    assert addmm_uses_lt((1, 768), (256, 3072), (3072, 768), "bfloat16")
+
+
+@pytest.mark.parametrize(
+    ("bias", "mat1", "mat2", "dtype"),
+    [
+        ((256, 768), (256, 3072), (3072, 768), "float32"),
+        ((1,), (256, 3072), (3072, 768), "float32"),
+        ((), (256, 3072), (3072, 768), "float32"),
+        ((768,), (1, 3072), (3072, 768), "float32"),
+        ((1,), (256, 3072), (3072, 1), "float32"),
+        ((768,), (256, 3072), (3072, 768), "complex64"),
+    ],
+)
+def test_other_products_do_not(bias: tuple[int, ...], mat1: tuple[int, int], mat2: tuple[int, int], dtype: str) -> None:
+    assert not addmm_uses_lt(bias, mat1, mat2, dtype)
+
+
+def test_cublaslt_can_be_switched_off() -> None:
+    args = ((768,), (256, 3072), (3072, 768), "float16")
+    assert not addmm_uses_lt(*args, environ={"DISABLE_ADDMM_CUDA_LT": "1"})
+    assert addmm_uses_lt(*args, environ={"DISABLE_ADDMM_CUDA_LT": "0"})
+    assert not addmm_uses_lt(*args, beta=0.5)
+    assert not addmm_uses_lt(*args, contiguous=False)
