@@ -1,14 +1,15 @@
 """Which kernel scaled-dot-product attention takes on CUDA: the conditions of torch, on shapes instead of tensors.
 
 Sources: aten/src/ATen/native/transformers/cuda/sdp_utils.cpp of pytorch at commit 001f694a (rules of 2.14 and later)
-and of a tree of 2.10 to 2.13 (no GQA in the efficient kernel, other head dimensions for cuDNN); sdp_utils_cpp.h of the
-2.13.0, 2.14.1 and 2.15.0 wheels, which tell the two apart. Conditions are asked in torch's order, so the reason given
+and of a tree of about 2.10 (no GQA in the efficient kernel, other head dimensions for cuDNN), taken for 2.10 to 2.13;
+sdp_utils_cpp.h of the 2.13.0, 2.14.1 and 2.15.0 wheels tells the two apart. Where the two trees disagree on a call of
+2.11 to 2.13, whose own file was not read, the answer carries a note. Conditions are asked in torch's order, so the reason given
 is the one torch would warn with. Not modelled: nested tensors, ROCm, a priority order set by the user.
 """
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Literal
 
 from ilora_diag.hardware.attention_query import (
@@ -78,10 +79,35 @@ def _case(query: AttentionQuery) -> AttentionCase:
     return AttentionCase(query, facts, facts.cudnn if query.cudnn_version is None else query.cudnn_version)
 
 
+def _refusal(case: AttentionCase, backend: Backend) -> str | None:
+    return next((reason for check in CHECKS[backend] if (reason := check(case)) is not None), None)
+
+
 def why_not(query: AttentionQuery, backend: Backend) -> str | None:
     """The first condition of a backend that does not hold; None where it can run."""
-    case = _case(query)
-    return next((reason for check in CHECKS[backend] if (reason := check(case)) is not None), None)
+    return _refusal(_case(query), backend)
+
+
+def _choose(case: AttentionCase) -> tuple[Backend | Literal["none"], tuple[tuple[Backend, str], ...]]:
+    refused: list[tuple[Backend, str]] = []
+    for backend in _order(case):
+        reason = _refusal(case, backend)
+        if reason is None:
+            return backend, tuple(refused)
+        refused.append((backend, reason))
+    return "none", tuple(refused)
+
+
+def _notes(case: AttentionCase, backend: str) -> tuple[str, ...]:
+    notes = [case.facts.note]
+    if isinstance(case.cudnn, Unavailable):
+        notes.append(f"cuDNN attention counts as refused: {case.cudnn.reason}")
+    if (2, 11) <= case.facts.minor <= (2, 13):
+        # Their own sdp_utils.cpp was not read: between the older tree and 2.14 a condition may already be there.
+        newer, _ = _choose(replace(case, facts=replace(case.facts, attention_2_14=True)))
+        if newer != backend:
+            notes.append(f"[unverified] by the rules of 2.14, some of which this version may have, it is {newer}")
+    return tuple(note for note in notes if note)
 
 
 def choose_attention(query: AttentionQuery) -> AttentionChoice:
@@ -91,13 +117,5 @@ def choose_attention(query: AttentionQuery) -> AttentionChoice:
         VersionError: the torch version is none.
     """
     case = _case(query)
-    notes = [case.facts.note]
-    if isinstance(case.cudnn, Unavailable):
-        notes.append(f"cuDNN attention counts as refused: {case.cudnn.reason}")
-    refused: list[tuple[Backend, str]] = []
-    for backend in _order(case):
-        reason = why_not(query, backend)
-        if reason is None:
-            return AttentionChoice(backend=backend, refused=tuple(refused), notes=tuple(filter(None, notes)))
-        refused.append((backend, reason))
-    return AttentionChoice(backend="none", refused=tuple(refused), notes=tuple(filter(None, notes)))
+    backend, refused = _choose(case)
+    return AttentionChoice(backend=backend, refused=refused, notes=_notes(case, backend))

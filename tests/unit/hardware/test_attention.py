@@ -199,6 +199,13 @@ def test_dropout_in_tenths_was_no_hindrance_to_cudnn_before_2_14() -> None:
     assert why_not(replace(BASE, dropout_p=0.1, torch_version="2.13.0"), "cudnn") is None
 
 
+def test_where_2_13_may_already_follow_2_14_the_answer_says_so() -> None:
+    doubtful = choose_attention(replace(BASE, compute_capability=H100, dropout_p=0.1, torch_version="2.13.0"))
+    assert doubtful.backend == "cudnn"
+    assert doubtful.notes == ("[unverified] by the rules of 2.14, some of which this version may have, it is flash",)
+    assert choose_attention(replace(BASE, compute_capability=H100, torch_version="2.13.0")).notes == ()
+
+
 def test_reasons_of_the_backends_asked_before_are_kept_in_order() -> None:
     choice = choose_attention(replace(BASE, compute_capability=H100, dropout_p=0.1, has_mask=True))
     assert [backend for backend, _ in choice.refused] == ["cudnn", "flash"]
