@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import runpy
 from pathlib import Path
 
 import pytest
+
+from ilora_diag.schema import Estimate
 
 ROOT = Path(__file__).resolve().parents[1]
 
@@ -21,3 +24,10 @@ def shared_data() -> Path:
     if not folder.is_dir():
         pytest.skip(f"the shared data folder is not here ({folder.name} beside the checkout)")
     return folder
+
+
+@pytest.fixture(scope="session")
+def fixed_estimates() -> dict[str, Estimate]:
+    """Records of estimates by name; the module that builds them is no test and lies on no import path."""
+    built: dict[str, Estimate] = runpy.run_path(str(ROOT / "tests" / "estimates.py"))["fixed_estimates"]()
+    return built

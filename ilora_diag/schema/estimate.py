@@ -143,7 +143,13 @@ class OpShare:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Gap:
-    """One step of the chain requested -> rounded -> allocated -> reserved -> card, at the peak of allocated bytes."""
+    """One step of the chain requested -> rounded -> allocated -> reserved -> card, at the peak of allocated bytes.
+
+    Attributes:
+        name: `requested`, `rounding` (up to allocated), `cached` (up to reserved), `context`, `other_processes`, in
+            this order; a reader shows a name it does not know as it is.
+        size_bytes: what this step adds.
+    """
 
     name: str
     size_bytes: int

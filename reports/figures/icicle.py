@@ -17,14 +17,14 @@ if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
 HEIGHT_IN = 5.0
-MAX_DEPTH = 5
+MAX_DEPTH = 6
 # Below this part of the whole a cell is a line: such modules share one cell.
 _SMALLEST = 0.006
 # The part of the whole from which a cell takes a line of text, at the height of the figure.
 _READABLE = 0.024
 # Light enough for dark text, dark and light by turns so that columns stay apart in black and white.
 _COLUMNS = ("#D8DEE4", "#9CCBEB", "#F6D08B", "#A6DCC8", "#E9BFD6")
-_WIDTH_OF_A_LETTER_IN = 0.068
+_WIDTH_OF_A_LETTER_IN = 0.062
 
 
 @dataclass(frozen=True, slots=True)

@@ -12,7 +12,10 @@ _YELLOW = "#F0E442"
 
 @dataclass(frozen=True, slots=True)
 class Look:
-    """A colour and a hatching: neighbours are told apart in black and white too."""
+    """A colour and a hatching: neighbours are told apart in black and white too.
+
+    Lines only: in SVG a hatching of dots or circles takes hundreds of kilobytes.
+    """
 
     colour: str
     hatch: str = ""
@@ -20,13 +23,13 @@ class Look:
 
 LOOKS = {
     Category.PARAMETER: Look(BLUE),
-    Category.GRADIENT: Look(VERMILION, "////"),
-    Category.OPTIMIZER_STATE: Look(GREEN, "...."),
+    Category.GRADIENT: Look(VERMILION, "//"),
+    Category.OPTIMIZER_STATE: Look(GREEN, "--"),
     Category.ACTIVATION: Look(ORANGE),
-    Category.BUFFER: Look(PURPLE, "xxxx"),
+    Category.BUFFER: Look(PURPLE, "xx"),
     Category.INPUT: Look(_YELLOW),
-    Category.TEMPORARY: Look(SKY, "\\\\\\\\"),
-    Category.WORKSPACE: Look(MUTED, "----"),
+    Category.TEMPORARY: Look(SKY, "\\\\"),
+    Category.WORKSPACE: Look(MUTED, "||"),
     Category.UNKNOWN: Look("#24292F"),
 }
 
@@ -41,6 +44,11 @@ class Axis:
     def of(self, num_bytes: int) -> float:
         """Bytes as a position on the axis."""
         return num_bytes / self.unit_bytes
+
+
+def gap_name(name: str) -> str:
+    """The name of a gap in the chain as the messages have it."""
+    return name.strip().lower().replace(" ", "_").replace("-", "_")
 
 
 def axis_for(largest_bytes: int) -> Axis:

@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
 # Nine areas of so many points keep the file well below 200 kB.
-MAX_POINTS = 300
+MAX_POINTS = 260
 _WIDTH_IN = 6.9
 _LETTER_IN = 0.075
 _BANDS = ("#EAEEF2", "#D0D7DE")
@@ -57,7 +57,7 @@ def draw(estimate: Estimate, words: Words) -> Figure:
         base = upper
     reserved = [axis.of(point.reserved_bytes) for point in curve]
     label = words("estimate.timeline.reserved")
-    axes.plot(events, reserved, color=INK, linewidth=1.2, linestyle=(0, (4, 2)), drawstyle="steps-post", label=label)
+    axes.plot(events, reserved, color=INK, linewidth=1.2, linestyle=(0, (4, 2)), label=label)
     axes.set_xlim(events[0], events[-1])
     axes.set_ylim(0, max(reserved) * 1.06)
     axes.set_xlabel(words("estimate.timeline.axis"))
@@ -128,12 +128,13 @@ def _draw_band(axes: Axes, band: Band, bottom: float, colour: str, span: int) ->
         "edgecolor": "white",
         "linewidth": 0.8,
         "clip_on": False,
-        "transform": place,
     }
     axes.add_patch(Rectangle((band.start, bottom), width, _BAND_HEIGHT - 0.006, transform=place, **style))
-    if width / span * _WIDTH_IN >= _LETTER_IN * _letters(band.label):
+    room = width / span * _WIDTH_IN / _LETTER_IN
+    label = next((text for text in (band.label, band.label[:3] + ".") if _letters(text) <= room), None)
+    if label is not None:
         middle, y = band.start + width / 2, bottom + _BAND_HEIGHT / 2 - 0.003
-        axes.text(middle, y, band.label, transform=place, ha="center", va="center", fontsize=8, color=INK)
+        axes.text(middle, y, label, transform=place, ha="center", va="center", fontsize=8, color=INK)
 
 
 def _letters(text: str) -> int:

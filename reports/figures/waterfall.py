@@ -7,9 +7,9 @@ from dataclasses import dataclass
 from itertools import accumulate, pairwise
 from typing import TYPE_CHECKING, Any
 
-from ilora_diag.schema import Category, Estimate
+from ilora_diag.schema import Category, Estimate, Interval
 from ilora_diag.units import format_bytes
-from reports.figures.shares import LOOKS, Axis, Look, axis_for
+from reports.figures.shares import LOOKS, Axis, Look, axis_for, gap_name
 from reports.figures.style import INK, MUTED, VERMILION, new_figure, note_at
 from reports.messages import Words
 
@@ -19,19 +19,21 @@ if TYPE_CHECKING:
 
 # A card more than so many times larger than what is used would press all bars to the left edge.
 _SHOWN_UP_TO = 2.5
-_TOTAL, _CACHED, _OUTSIDE = Look("#57606A"), Look("#C9D1D9", "...."), Look("#8C959F", "////")
-_ASKED = Look("#FFFFFF", "xxxx")
+_THIN = 0.03
+_TOTAL, _CACHED, _OUTSIDE = Look("#57606A"), Look("#C9D1D9"), Look("#8C959F", "//")
+_ASKED = Look("#FFFFFF", "xx")
 
 
 @dataclass(frozen=True, slots=True)
 class Bar:
-    """One bar: where it begins and how far it goes. A total begins at zero."""
+    """One bar: where it begins, how far it goes, and where it may end. A total begins at zero."""
 
     label: str
     start_bytes: int
     size_bytes: int
     look: Look
     is_total: bool = False
+    interval: Interval | None = None
 
     @property
     def end_bytes(self) -> int:
@@ -52,16 +54,12 @@ def draw(estimate: Estimate, words: Words) -> Figure:
     axis = axis_for(furthest)
     title = words("estimate.waterfall.title", gpu=card.gpu.upper())
     figure, (axes,) = new_figure(title, height_in=1.15 + 0.29 * len(bars))
-    used_row = 0
     for row, bar in enumerate(bars):
-        _draw_bar(axes, axis, row, bar)
-        if bar.label == words("estimate.level.used"):
-            used_row = row
+        _draw_bar(axes, axis, row, bar, is_thin=bar.size_bytes < _THIN * furthest)
     for row, (upper, lower) in enumerate(pairwise(bars)):
         joint = axis.of(upper.end_bytes)
         if joint in (axis.of(lower.end_bytes), axis.of(lower.start_bytes)):
             axes.plot((joint, joint), (row + 0.36, row + 0.64), color=MUTED, linewidth=0.8)
-    _draw_interval(axes, axis, estimate, used_row)
     _draw_card(axes, axis, card.memory_bytes, furthest, words)
     axes.set_yticks(range(len(bars)), [bar.label for bar in bars])
     for tick, bar in zip(axes.get_yticklabels(), bars, strict=True):
@@ -87,7 +85,9 @@ def _bars(estimate: Estimate, words: Words) -> Iterator[Bar]:
         yield Bar(words("estimate.waterfall.gap.cached"), peak.allocated_bytes, size, _CACHED)
     yield Bar(words("estimate.level.reserved"), 0, peak.reserved_bytes, _TOTAL, is_total=True)
     yield from _outside(estimate, words)
-    yield Bar(words("estimate.level.used"), 0, peak.device_used_bytes, _TOTAL, is_total=True)
+    yield Bar(
+        words("estimate.level.used"), 0, peak.device_used_bytes, _TOTAL, is_total=True, interval=estimate.interval
+    )
     if oom is not None:
         yield Bar(words("estimate.waterfall.asked"), peak.device_used_bytes, oom.requested_bytes, _ASKED)
 
@@ -103,29 +103,37 @@ def _outside(estimate: Estimate, words: Words) -> Iterator[Bar]:
         return
     for start, gap in beyond:
         if gap.size_bytes:
-            yield Bar(words.named(f"estimate.waterfall.gap.{gap.name}", gap.name), start, gap.size_bytes, _OUTSIDE)
+            yield Bar(
+                words.named(f"estimate.waterfall.gap.{gap_name(gap.name)}", gap.name), start, gap.size_bytes, _OUTSIDE
+            )
 
 
-def _draw_bar(axes: Axes, axis: Axis, row: int, bar: Bar) -> None:
-    edge = VERMILION if bar.look is _ASKED else "white"
+def _draw_bar(axes: Axes, axis: Axis, row: int, bar: Bar, *, is_thin: bool) -> None:
+    is_asked = bar.look is _ASKED
     axes.barh(
         row,
         axis.of(bar.size_bytes),
         left=axis.of(bar.start_bytes),
         height=0.72,
         color=bar.look.colour,
-        hatch=bar.look.hatch,
-        edgecolor=edge,
-        linewidth=1.0 if bar.look is _ASKED else 0,
+        # Hatching would leave nothing of a bar as thin as its lines.
+        hatch="" if is_thin and not is_asked else bar.look.hatch,
+        edgecolor=VERMILION if is_asked else "white",
+        linewidth=1.0 if is_asked else 0,
     )
-    colour = INK if bar.is_total else MUTED
-    note_at(axes, axis.of(bar.end_bytes), row, format_bytes(bar.size_bytes), fontsize=8.5, color=colour)
+    end = bar.end_bytes
+    if bar.interval is not None:
+        _draw_interval(axes, axis, row, bar.interval)
+        end = max(end, bar.interval.high_bytes)
+    # On white, so that the line of the card does not run through the digits.
+    box = {"boxstyle": "square,pad=0.1", "facecolor": "white", "edgecolor": "none"}
+    style: dict[str, Any] = {"fontsize": 8.5, "color": INK if bar.is_total else MUTED, "bbox": box, "zorder": 4}
+    note_at(axes, axis.of(end), row, format_bytes(bar.size_bytes), **style)
 
 
-def _draw_interval(axes: Axes, axis: Axis, estimate: Estimate, row: int) -> None:
-    """The interval of the card's total as a whisker in the lower edge of its bar."""
-    low, high = axis.of(estimate.interval.low_bytes), axis.of(estimate.interval.high_bytes)
-    y = row + 0.36
+def _draw_interval(axes: Axes, axis: Axis, row: int, interval: Interval) -> None:
+    """The interval of a total as a whisker in the lower edge of its bar."""
+    low, high, y = axis.of(interval.low_bytes), axis.of(interval.high_bytes), row + 0.36
     axes.plot((low, high), (y, y), color=INK, linewidth=1.2, solid_capstyle="butt")
     for x in (low, high):
         axes.plot((x, x), (y - 0.1, y + 0.1), color=INK, linewidth=1.2)

@@ -7,10 +7,10 @@ MESSAGES = {
     "estimate.subject.step": "{name} step",
     "estimate.subject.rec": "recommender step",
     "estimate.subject.any": "training step",
-    "estimate.unknown": "unknown ({reason})",
     "estimate.place": "step {step}, {phase}",
     "estimate.place.before": "{phase}, before the first step",
-    "estimate.range": "{value} ({low} to {high})",
+    "estimate.span": "{low} to {high}",
+    "estimate.with_span": "{value} ({span})",
     # the first line
     "estimate.headline": "{subject}: {used} of card memory at its peak on {gpu} "
     "({allocated} allocated, {reserved} reserved, + {outside} {what}); {verdict}.",
@@ -43,15 +43,15 @@ MESSAGES = {
     "estimate.note.fits": "{cards}: too close to say whether it fits: {reason}",
     "estimate.note.batch": "{cards}: largest batch unknown: {reason}",
     "estimate.note.attention": "{cards}: attention backend unknown: {reason}",
-    "estimate.note.retries": "{cards}: to go on, the allocator gave cached segments back to the driver {num} times "
-    "(num_alloc_retries); each time costs a synchronisation",
+    "estimate.note.retries": "{cards}: to go on, the allocator had to give cached segments back to the driver, "
+    "which costs a synchronisation each time (num_alloc_retries: {num})",
     "estimate.oom.where": "{card}: out of memory in {place}, module {module}, op {op}, asking for {requested}:",
     # the peak
     "estimate.peak.title": "What the peak consists of",
     "estimate.peak.where": "{allocated} are allocated at the peak on {gpu}, reached in {place}.",
     "estimate.peak.plain": "{allocated} are allocated at the peak on {gpu}.",
-    "estimate.peak.oom": "The step did not get past {place} on {gpu}. "
-    "This is what it had allocated at most until then ({allocated}), not what it would need.",
+    "estimate.peak.oom": "Memory ran out on {gpu} in {place}. "
+    "This is the most that was allocated until then ({allocated}), not what the step would need.",
     "estimate.column.category": "Category",
     "estimate.column.size": "Size",
     "estimate.column.share": "Share",
@@ -67,12 +67,12 @@ MESSAGES = {
     "estimate.category.temporary": "temporaries",
     "estimate.category.workspace": "workspaces",
     "estimate.category.unknown": "unattributed",
-    "estimate.module.prefix": "The names of modules begin with",
+    "estimate.module.prefix": "Left out at the beginning of the names:",
     "estimate.module.root": "(no module)",
-    "estimate.module.itself": "without what is below",
+    "estimate.module.itself": " (without what is below)",
     "estimate.other": "other ({num})",
     "estimate.total": "total",
-    "estimate.ops": "By operator: the {num} largest",
+    "estimate.ops": "By operator: {num} of {total}",
     # phases
     "estimate.phases.title": "Peaks by phase",
     "estimate.phases.peak": "The peak is reached in {place}.",
@@ -86,9 +86,9 @@ MESSAGES = {
     "estimate.knobs.none": "No change was computed.",
     "estimate.knobs.oom": "As configured the step runs out of memory on {gpu}; what it would reserve there is not "
     "known, so no difference can be told.",
+    "estimate.knobs.not_computed": "{cost} (not computed: {reason})",
     "estimate.column.change": "Change",
     "estimate.column.new_reserved": "Peak reserved",
-    "estimate.column.new_allocated": "Peak allocated",
     "estimate.column.difference": "Difference",
     "estimate.column.cost": "What it costs",
     # the chain
@@ -112,14 +112,13 @@ MESSAGES = {
     "estimate.rests.traced": "Traced: {steps} optimizer steps, {num} requests for memory, by the rules of "
     "torch {torch}, in {seconds}.",
     "estimate.rests.interval": "Interval ({cards}): {basis}",
-    "estimate.rests.context": "CUDA context ({cards}), {low} to {high}: {basis}",
+    "estimate.rests.context": "CUDA context ({cards}), {span}: {basis}",
     # what else is on the card
     "estimate.observed.title": "Where the rest comes from",
-    "estimate.observed.more": "You see {observed} in use. The step accounts for {used} ({low} to {high}), so the other "
+    "estimate.observed.more": "You see {observed} in use. The step accounts for {used}, so the other "
     "{rest} come from somewhere else.",
-    "estimate.observed.within": "You see {observed} in use. The step accounts for {used} ({low} to {high}): nothing is "
-    "left to explain.",
-    "estimate.observed.less": "You see {observed} in use, less than the {used} ({low} to {high}) that the step needs "
+    "estimate.observed.within": "You see {observed} in use. The step accounts for {used}: nothing is left to explain.",
+    "estimate.observed.less": "You see {observed} in use, less than the {used} that the step needs "
     "at its peak: a reading between two peaks, or before the second step, does not see them.",
     "estimate.observed.oom": "You see {observed} in use. The step alone had reached {used} when {gpu} was full: it "
     "needs more than the card has, whatever else is on it.",
@@ -149,7 +148,7 @@ MESSAGES = {
     "estimate.timeline.title": "Allocated by category, over the traced steps",
     "estimate.timeline.axis": "allocator event",
     "estimate.timeline.step": "step {step}",
-    "estimate.timeline.before": "before",
+    "estimate.timeline.before": "before step 1",
     "estimate.timeline.reserved": "reserved",
     "estimate.timeline.peak": "peak {size}",
     "estimate.timeline.alt": "Stacked areas: allocated memory by category over time, with the phases above; values at "

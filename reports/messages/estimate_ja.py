@@ -8,10 +8,10 @@ MESSAGES = {
     "estimate.subject.step": "{name} の学習ステップ",
     "estimate.subject.rec": "推薦モデルの学習ステップ",
     "estimate.subject.any": "学習ステップ",
-    "estimate.unknown": "不明（{reason}）",
     "estimate.place": "ステップ {step} の {phase}",
     "estimate.place.before": "最初のステップより前の {phase}",
-    "estimate.range": "{value}（{low} 〜 {high}）",
+    "estimate.span": "{low} 〜 {high}",
+    "estimate.with_span": "{value}（{span}）",
     # the first line
     "estimate.headline": "{subject}: {gpu} でのピーク時のデバイスメモリ使用量は {used}"
     "（allocated {allocated}、reserved {reserved}、{what} {outside}）。{verdict}。",
@@ -39,19 +39,19 @@ MESSAGES = {
     "estimate.fits.no": "いいえ",
     "estimate.fits.oom": "いいえ（{phase} で OOM）",
     "estimate.fits.close": "僅差で判定不能",
-    "estimate.batch.none": "1 サンプルも不可",
+    "estimate.batch.none": "1 も不可",
     "estimate.not_known": "不明",
     "estimate.note.fits": "{cards}: 収まるかどうか判定できません: {reason}",
     "estimate.note.batch": "{cards}: 最大バッチは不明です: {reason}",
     "estimate.note.attention": "{cards}: attention のバックエンドは不明です: {reason}",
-    "estimate.note.retries": "{cards}: 続行のため、アロケータがキャッシュ済みセグメントを {num} 回ドライバに"
-    "返却しました（num_alloc_retries）。そのたびに同期が発生し、遅くなります",
+    "estimate.note.retries": "{cards}: 続行のため、アロケータがキャッシュ済みセグメントをドライバに返却しました。"
+    "そのたびに同期が発生し、遅くなります（num_alloc_retries: {num}）",
     "estimate.oom.where": "{card}: {place}、モジュール {module}、演算 {op} で {requested} を要求してメモリ不足:",
     # the peak
     "estimate.peak.title": "ピーク時の内訳",
     "estimate.peak.where": "{gpu} でのピーク時の allocated は {allocated}（{place}）です。",
     "estimate.peak.plain": "{gpu} でのピーク時の allocated は {allocated} です。",
-    "estimate.peak.oom": "{place} より先へ進めませんでした（{gpu}）。"
+    "estimate.peak.oom": "{gpu} のメモリは{place} で尽きました。"
     "以下はそれまでに確保された最大量（{allocated}）の内訳であり、必要量ではありません。",
     "estimate.column.category": "種別",
     "estimate.column.size": "サイズ",
@@ -68,15 +68,15 @@ MESSAGES = {
     "estimate.category.temporary": "一時領域",
     "estimate.category.workspace": "ワークスペース",
     "estimate.category.unknown": "帰属不明",
-    "estimate.module.prefix": "モジュール名の先頭は共通です:",
+    "estimate.module.prefix": "モジュール名の先頭から省いた部分:",
     "estimate.module.root": "（モジュールなし）",
-    "estimate.module.itself": "配下を除く",
+    "estimate.module.itself": "（配下を除く）",
     "estimate.other": "その他（{num} 件）",
     "estimate.total": "合計",
-    "estimate.ops": "演算別: 上位 {num} 件",
+    "estimate.ops": "演算別: {total} 件中 {num} 件",
     # phases
     "estimate.phases.title": "フェーズ別のピーク",
-    "estimate.phases.peak": "ピークは{place}で生じます。",
+    "estimate.phases.peak": "ピークの位置: {place}。",
     "estimate.phases.none": "トレースされたフェーズはありません。",
     "estimate.phases.here": "{what} のピーク",
     "estimate.phases.before": "1 より前",
@@ -87,9 +87,9 @@ MESSAGES = {
     "estimate.knobs.none": "設定変更の計算は行われていません。",
     "estimate.knobs.oom": "現在の設定では {gpu} でメモリ不足になるため、比較の基準となる reserved が分からず、"
     "差は示せません。",
+    "estimate.knobs.not_computed": "{cost}（未計算: {reason}）",
     "estimate.column.change": "変更",
     "estimate.column.new_reserved": "reserved（ピーク）",
-    "estimate.column.new_allocated": "allocated（ピーク）",
     "estimate.column.difference": "差",
     "estimate.column.cost": "代償",
     # the chain
@@ -114,16 +114,16 @@ MESSAGES = {
     "estimate.rests.traced": "トレース: オプティマイザステップ {steps} 回、メモリ要求 {num} 回。"
     "torch {torch} の規則による。所要時間 {seconds}。",
     "estimate.rests.interval": "区間（{cards}）: {basis}",
-    "estimate.rests.context": "CUDA コンテキスト（{cards}）、{low} 〜 {high}: {basis}",
+    "estimate.rests.context": "CUDA コンテキスト（{cards}）、{span}: {basis}",
     # what else is on the card
     "estimate.observed.title": "残りのメモリの出所",
     "estimate.observed.more": "観測された使用量は {observed} です。学習ステップで説明できるのは {used}"
-    "（{low} 〜 {high}）なので、残りの {rest} は別のところから来ています。",
-    "estimate.observed.within": "観測された使用量は {observed} です。学習ステップで {used}（{low} 〜 {high}）まで説明"
+    "なので、残りの {rest} は別のところから来ています。",
+    "estimate.observed.within": "観測された使用量は {observed} です。学習ステップで {used}まで説明"
     "でき、説明のつかないメモリは残りません。",
     "estimate.observed.less": "観測された使用量 {observed} は、学習ステップがピーク時に必要とする {used}"
-    "（{low} 〜 {high}）より少ない値です。ピークとピークの間や 2 ステップ目より前の測定では、ピークは見えません。",
-    "estimate.observed.oom": "観測された使用量は {observed} です。学習ステップだけで {used} に達した時点で {gpu} が"
+    "より少ない値です。ピークとピークの間や 2 ステップ目より前の測定では、ピークは見えません。",
+    "estimate.observed.oom": "観測された使用量は {observed} です。学習ステップだけで {used}に達した時点で {gpu} が"
     "一杯になっており、他に何があるかにかかわらず搭載メモリを超えます。",
     "estimate.observed.larger": "{observed} は、{gpu} の搭載メモリとして仮定した {memory} を超えています。"
     "別の GPU か、複数の値の合計です。",
@@ -152,7 +152,7 @@ MESSAGES = {
     "estimate.timeline.title": "種別ごとの allocated の推移（トレースしたステップ）",
     "estimate.timeline.axis": "アロケータのイベント",
     "estimate.timeline.step": "ステップ {step}",
-    "estimate.timeline.before": "開始前",
+    "estimate.timeline.before": "ステップ 1 より前",
     "estimate.timeline.reserved": "reserved",
     "estimate.timeline.peak": "ピーク {size}",
     "estimate.timeline.alt": "積み上げ面グラフ: 種別ごとの allocated の推移（上部はフェーズ）。"

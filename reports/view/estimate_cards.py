@@ -7,8 +7,9 @@ from collections.abc import Callable
 from ilora_diag.schema import CardEstimate, Known, Unavailable
 from ilora_diag.units import format_bytes
 from reports.blocks import Alert, Block, Bullets, Code, Paragraph, Section, Table, Text, code, strong
+from reports.figures.shares import gap_name
 from reports.view import estimate_elsewhere
-from reports.view.estimate_story import EstimateStory, by_reason, gap_name, spoken
+from reports.view.estimate_story import EstimateStory, by_reason, spoken
 
 
 def headline(story: EstimateStory) -> str:
@@ -100,12 +101,7 @@ def _cards(story: EstimateStory) -> Table:
 
 def _card_row(story: EstimateStory, card: CardEstimate) -> tuple[Text, ...]:
     words, peak = story.words, card.peak
-    used = words(
-        "estimate.range",
-        value=format_bytes(peak.device_used_bytes),
-        low=format_bytes(card.interval.low_bytes),
-        high=format_bytes(card.interval.high_bytes),
-    )
+    used = story.with_span(peak.device_used_bytes, card.interval)
     fits = words(f"estimate.fits.{_fits(card)}")
     if card.oom is not None:
         fits = words("estimate.fits.oom", phase=card.oom.phase)

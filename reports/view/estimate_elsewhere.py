@@ -17,14 +17,12 @@ _CARD = "nvidia-smi --query-gpu=index,name,memory.total,memory.used --format=csv
 def verdict(story: EstimateStory, observed_bytes: int) -> tuple[AlertKind, str]:
     """What the step accounts for of the bytes that were seen, in one sentence."""
     key, kind = _kind(story, observed_bytes)
-    peak, interval = story.card.peak, story.card.interval
+    peak = story.card.peak
     text = story.words(
         f"estimate.observed.{key}",
         observed=format_bytes(observed_bytes),
         gpu=story.gpu,
-        used=format_bytes(peak.device_used_bytes),
-        low=format_bytes(interval.low_bytes),
-        high=format_bytes(interval.high_bytes),
+        used=story.with_span(peak.device_used_bytes, story.card.interval),
         rest=format_bytes(observed_bytes - peak.device_used_bytes),
     )
     return kind, text

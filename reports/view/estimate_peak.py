@@ -21,7 +21,7 @@ def peak(story: EstimateStory) -> Section:
     blocks += story.figure_blocks("icicle")
     rows, prefix = _module_rows(story)
     if prefix:
-        blocks.append(Paragraph(text=(words("estimate.module.prefix"), " ", code(prefix))))
+        blocks.append(Paragraph(text=(words("estimate.module.prefix"), " ", code(prefix.removesuffix(".")))))
     blocks += [_modules(story, rows, prefix), _ops(story)]
     return Section(title=words("estimate.peak.title"), blocks=tuple(blocks), brief=True)
 
@@ -85,7 +85,7 @@ def _categories(story: EstimateStory) -> Table:
 def _module_rows(story: EstimateStory) -> tuple[tuple[Row, ...], str]:
     """The tree opened where the bytes are, and the beginning that all names shown have in common."""
     rows = partition(module_tree(story.estimate.by_module), MAX_MODULES)
-    return rows, _common_prefix([row.branch.path for row in rows[:MAX_MODULES] if row.branch.path])
+    return rows, _common_prefix([row.branch.path for row in rows[:MAX_MODULES] if row.branch.path and not row.itself])
 
 
 def _modules(story: EstimateStory, rows: tuple[Row, ...], prefix: str) -> Table:
@@ -108,12 +108,13 @@ def _module_name(story: EstimateStory, row: Row, prefix: str) -> Text:
     path = row.branch.path
     if not path:
         return story.module("")
-    name = code(path.removeprefix(prefix))
-    return (name, f" ({story.words('estimate.module.itself')})") if row.itself else (name,)
+    if row.itself:
+        return (code(path), story.words("estimate.module.itself"))
+    return (code(path.removeprefix(prefix)),)
 
 
 def _common_prefix(paths: Sequence[str]) -> str:
-    """The leading parts, with their dot, that all names share; every name keeps its last part."""
+    """The leading parts, with their dot, that all names share, if they are several; a name keeps its last part."""
     parts = [path.split(".")[:-1] for path in paths]
     if len(parts) < 2:
         return ""
@@ -122,7 +123,7 @@ def _common_prefix(paths: Sequence[str]) -> str:
         if len(set(column)) > 1:
             break
         common.append(column[0])
-    return ".".join(common) + "." if common else ""
+    return ".".join(common) + "." if len(common) > 1 else ""
 
 
 def _ops(story: EstimateStory) -> Details:
@@ -137,4 +138,4 @@ def _ops(story: EstimateStory) -> Details:
         rows.append((words("estimate.other", num=len(hidden)), format_bytes(rest), percent(rest, whole)))
     columns = tuple(words(f"estimate.column.{name}") for name in ("op", "size", "share"))
     table = Table(columns=columns, rows=tuple(rows), numeric=(1, 2))
-    return Details(summary=words("estimate.ops", num=len(shown)), blocks=(table,))
+    return Details(summary=words("estimate.ops", num=len(shown), total=len(ranked)), blocks=(table,))

@@ -4,10 +4,11 @@ from __future__ import annotations
 
 from itertools import accumulate
 
-from ilora_diag.schema import Knob, Unavailable
+from ilora_diag.schema import Interval, Knob, Unavailable
 from ilora_diag.units import format_bytes, format_duration
 from reports.blocks import Bullets, Code, Details, Paragraph, Section, Table, Text, code
-from reports.view.estimate_story import EstimateStory, by_reason, gap_name, percent
+from reports.figures.shares import gap_name
+from reports.view.estimate_story import EstimateStory, by_reason, percent
 from reports.view.teller import setting_text
 
 
@@ -19,7 +20,7 @@ def knobs(story: EstimateStory) -> Section:
         return Section(title=title, blocks=(Paragraph(text=words("estimate.knobs.none")),), brief=True)
     ranked = sorted(found, key=_new_reserved)
     compared = story.card.oom is None
-    names = ("change", "new_reserved", *(("difference",) if compared else ()), "new_allocated", "cost")
+    names = ("change", "new_reserved", *(("difference",) if compared else ()), "cost")
     table = Table(
         columns=tuple(words(f"estimate.column.{name}") for name in names),
         rows=tuple(_knob_row(story, knob, compared=compared) for knob in ranked),
@@ -56,13 +57,12 @@ def rests(story: EstimateStory) -> Section:
     )
     bases = by_reason((card, words.reason(card.interval.basis)) for card in cards)
     items = [traced, *(words("estimate.rests.interval", cards=names, basis=basis) for basis, names in bases.items())]
-    contexts: dict[tuple[int, int, str], list[str]] = {}
+    contexts: dict[Interval, list[str]] = {}
     for card in cards:
-        span = card.context_bytes
-        contexts.setdefault((span.low_bytes, span.high_bytes, span.basis), []).append(card.gpu)
-    for (low, high, basis), names in contexts.items():
-        sizes = {"low": format_bytes(low), "high": format_bytes(high), "basis": words.reason(basis)}
-        items.append(words("estimate.rests.context", cards=", ".join(names), **sizes))
+        contexts.setdefault(card.context_bytes, []).append(card.gpu)
+    for context, names in contexts.items():
+        told = {"span": story.span(context), "basis": words.reason(context.basis)}
+        items.append(words("estimate.rests.context", cards=", ".join(names), **told))
     items += [words.reason(assumption) for assumption in estimate.assumptions]
     return Section(title=words("estimate.rests.title"), blocks=(Bullets(items=tuple(items)),), brief=True)
 
@@ -102,13 +102,12 @@ def _best(story: EstimateStory, knob: Knob) -> Text:
 
 def _knob_row(story: EstimateStory, knob: Knob, *, compared: bool) -> tuple[Text, ...]:
     base, value = story.estimate.peak.reserved_bytes, knob.peak_reserved_bytes
-    cells: list[Text] = [(code(knob.change),), story.known(value, format_bytes)]
-    if compared:
-        cells.append("" if isinstance(value, Unavailable) else signed(value - base, base))
-    # The reason stands once a row: what kept reserved from being known kept allocated too.
-    both = isinstance(value, Unavailable) and isinstance(knob.peak_allocated_bytes, Unavailable)
-    cells.append("" if both else story.known(knob.peak_allocated_bytes, format_bytes))
-    return (*cells, story.words.reason(knob.cost))
+    words, cost = story.words, story.words.reason(knob.cost)
+    if isinstance(value, Unavailable):
+        told = words("estimate.knobs.not_computed", cost=cost, reason=words.reason(value.reason))
+        return ((code(knob.change),), words("estimate.not_known"), *(("",) if compared else ()), told)
+    difference = (signed(value - base, base),) if compared else ()
+    return ((code(knob.change),), format_bytes(value), *difference, cost)
 
 
 def _level(story: EstimateStory, name: str, subtotal: int) -> str:

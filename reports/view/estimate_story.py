@@ -2,16 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections.abc import Iterable
 from dataclasses import dataclass
-from typing import TypeVar
 
-from ilora_diag.schema import CardEstimate, Estimate, Known, PhasePeak, Skipped, Unavailable
+from ilora_diag.schema import CardEstimate, Estimate, Interval, PhasePeak, Skipped
+from ilora_diag.units import format_bytes
 from reports.blocks import Figure, Leaf, Paragraph
 from reports.figures import ESTIMATE_FIGURES, drawn_path
 from reports.messages import Words
 
-T = TypeVar("T")
 BAR_WIDTH = 24
 _FULL, _EIGHTHS = "\N{FULL BLOCK}", "".join(chr(0x2590 - eighths) for eighths in range(1, 8))
 
@@ -69,11 +68,19 @@ class EstimateStory:
         """A module's name, also of the nameless root."""
         return name or self.words("estimate.module.root")
 
-    def known(self, value: Known[T], show: Callable[[T], str]) -> str:
-        """The value as `show` has it, or that it is unknown and why."""
-        if isinstance(value, Unavailable):
-            return self.words("estimate.unknown", reason=self.words.reason(value.reason))
-        return show(value)
+    def with_span(self, num_bytes: int, interval: Interval) -> str:
+        """A size and where it may lie, the unit once if all have the same."""
+        value, span = format_bytes(num_bytes), self.span(interval)
+        unit = value.partition(" ")[2]
+        # What is left of a span in one unit ends in it and holds no other.
+        alone = span.count("B") == 1 and span.endswith(f" {unit}")
+        return self.words("estimate.with_span", value=value, span=span.removesuffix(f" {unit}") if alone else span)
+
+    def span(self, interval: Interval) -> str:
+        """From where to where, the unit once if both ends have the same."""
+        low, high = format_bytes(interval.low_bytes), format_bytes(interval.high_bytes)
+        number, _, unit = low.partition(" ")
+        return self.words("estimate.span", low=number if high.endswith(f" {unit}") else low, high=high)
 
     def figure_blocks(self, name: str) -> tuple[Leaf, ...]:
         """The figure if it was drawn, the reason if it could not be, nothing if there was nothing to draw."""
@@ -89,11 +96,6 @@ class EstimateStory:
 def spoken(card: CardEstimate) -> str:
     """A card's key as it is written in a sentence: H100, A100-80GB."""
     return card.gpu.upper()
-
-
-def gap_name(name: str) -> str:
-    """A gap's name as the messages have it."""
-    return name.strip().lower().replace(" ", "_").replace("-", "_")
 
 
 def percent(part: int, whole: int) -> str:
