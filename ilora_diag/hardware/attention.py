@@ -3,8 +3,10 @@
 Sources: aten/src/ATen/native/transformers/cuda/sdp_utils.cpp of pytorch at commit 001f694a (rules of 2.14 and later)
 and of a tree of about 2.10 (no GQA in the efficient kernel, other head dimensions for cuDNN), taken for 2.10 to 2.13;
 sdp_utils_cpp.h of the 2.13.0, 2.14.1 and 2.15.0 wheels tells the two apart. Where the two trees disagree on a call of
-2.11 to 2.13, whose own file was not read, the answer carries a note. Conditions are asked in torch's order, so the reason given
-is the one torch would warn with. Not modelled: nested tensors, ROCm, a priority order set by the user.
+2.11 to 2.13, whose own file was not read, the answer carries a note.
+
+Conditions are asked in torch's order, so the reason given is the one torch would warn with. Not modelled: nested
+tensors, ROCm, a priority order set by the user.
 """
 
 from __future__ import annotations
