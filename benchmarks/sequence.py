@@ -150,8 +150,9 @@ def recorded_requests(file: Path) -> list[Request]:
 
 def predicted_requests(case_id: str, file: Path) -> list[Request]:
     """The requests of the case's window on the virtual device."""
-    from benchmarks.cases.load import load_cases
     from benchmarks.predict import run_case
+
+    from benchmarks.cases.load import load_cases
 
     cases, left_out = load_cases(file)
     case = next((each for each in cases if each.id == case_id), None)

@@ -1,4 +1,4 @@
-"""Training steps that other people measured on a card, written again as plain code so that a prediction can be compared.
+"""Training steps that other people measured on a card, written again as plain code, to compare with.
 
 Each case states which recorded row it answers to; what a row leaves open is in `benchmarks.cases.left_out`.
 """

@@ -169,7 +169,8 @@ def niu(length: int, *, training: bool, half: bool = False) -> Callable[[str], P
                         model(x)
                         continue
                     logits = model(x)
-                assert y is not None and optimizer is not None
+                assert y is not None
+                assert optimizer is not None
                 loss = last_token_loss(logits[:, -1, :], y)
                 loss.backward()
                 optimizer.step()
@@ -288,7 +289,10 @@ RECIPES = (
     Recipe(id="cs336-hyperion-large-256-fw_with_grad_bf16", build=hyperion(256, grad=True, half=True), gpu="a10g"),
     Recipe(id="cs336-hyperion-large-512-fw_bf16", build=hyperion(512, grad=False, half=True), gpu="a10g"),
     Recipe(
-        id="cs336-magma27-small-bs32-256-fwdbwd", build=magma, gpu="a100-80gb", notes=NOT_HOPPER + "Recorded on Windows."
+        id="cs336-magma27-small-bs32-256-fwdbwd",
+        build=magma,
+        gpu="a100-80gb",
+        notes=NOT_HOPPER + "On Windows.",
     ),
     Recipe(id="cs336-niu-forward-200", build=niu(200, training=False), gpu="a100-80gb", notes=NOT_HOPPER),
     Recipe(
@@ -343,9 +347,7 @@ RECIPES = (
         family="fits or not",
         notes="Known to fit; no figure.",
     ),
-    Recipe(
-        id="cs336-hyperion-fit-xl-256-train-OOM", build=course_step("xl", 1, 256), gpu="a10g", family="fits or not"
-    ),
+    Recipe(id="cs336-hyperion-fit-xl-256-train-OOM", build=course_step("xl", 1, 256), gpu="a10g", family="fits or not"),
     Recipe(
         id="cs336-enzo-2048-ckpt-4-OOM",
         build=course_step("2.7B", 4, 2048, segment=4),
