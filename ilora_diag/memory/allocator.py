@@ -12,6 +12,7 @@ another stream takes (`record_stream`): a block recorded on another stream waits
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
+from dataclasses import replace
 from typing import Any
 
 from ilora_diag.memory import placement
@@ -19,7 +20,7 @@ from ilora_diag.memory.blocks import SMALL_BYTES, Block
 from ilora_diag.memory.core import AllocatorCore, Recorder
 from ilora_diag.memory.driver import AddressSource, Driver, VmmUnsupported
 from ilora_diag.memory.events import TraceEvent
-from ilora_diag.memory.oom import AllocatorOutOfMemory, OutOfMemoryFacts, oom_message
+from ilora_diag.memory.oom import AllocatorOutOfMemory, OutOfMemoryFacts, ProcessUse, oom_message
 from ilora_diag.memory.placement import round_size, segment_size
 from ilora_diag.memory.segments import SegmentView, adopt_segments, segment_views
 from ilora_diag.memory.settings import AllocatorSettings
@@ -62,6 +63,10 @@ class CachingAllocator:
         torch_version: whose words an out-of-memory error takes; empty: the newest known.
         record: called with every event.
         address_source: gives the address of each new segment (exact replay of a recording).
+
+    Attributes:
+        processes: who uses the card, for the text of an out-of-memory error, in NVML's order. The entry of this process
+            (`pid` None) has what it holds besides the allocator's segments; those are added.
     """
 
     def __init__(
@@ -81,6 +86,7 @@ class CachingAllocator:
         _refuse_other_backends(settings)
         self.device = device
         self.torch_version = torch_version
+        self.processes: tuple[ProcessUse, ...] = ()
         driver = Driver(capacity_bytes, supports_vmm=vmm, address_source=address_source)
         self.core = AllocatorCore(driver, settings, total_bytes, record)
         if settings.per_process_memory_fraction is not None:
@@ -272,7 +278,7 @@ class CachingAllocator:
         return AllocatorOutOfMemory(facts, oom_message(facts, self.torch_version))
 
     def _facts(self, requested_bytes: int) -> OutOfMemoryFacts:
-        """The device's numbers now. The allocator does not know who else uses the card."""
+        """The device's numbers now."""
         core = self.core
         capacity, held = core.driver.capacity_bytes, core.driver.held_bytes
         total = core.total_bytes or capacity or held
@@ -283,6 +289,9 @@ class CachingAllocator:
             free_bytes=max((total if capacity is None else capacity) - held, 0),
             allocated_bytes=self.allocated_bytes,
             reserved_unallocated_bytes=self.reserved_bytes - self.allocated_bytes,
+            processes=tuple(
+                replace(use, used_bytes=use.used_bytes + held) if use.pid is None else use for use in self.processes
+            ),
             allowed_bytes=core.allowed_bytes,
         )
 

@@ -8,6 +8,9 @@ from the addresses and from the segments at the end:
 - Sizes: in the small pool the request rounded up. In the large pool a rest of more than 1 MiB is split off, so no free
   block is smaller than that: a gap of up to 1 MiB up to the next block in use (or to the end of the segment) at the
   moment of the request belongs to the block.
+
+For a block from before the window that was freed in it, that moment is not recorded: the nearest block seen behind it
+while it lived decides. Where its neighbour was free all that time, the size is a lower bound (up to 1 MiB short).
 """
 
 from __future__ import annotations
@@ -157,7 +160,10 @@ class _Undo:
         bounds = {}
         unsure = sorted(self.unsure)
         for address in unsure:
-            segment = self.segments[starts[bisect_right(starts, address) - 1]]
+            index = bisect_right(starts, address) - 1
+            if index < 0:
+                raise HistoryError(f"the block at {address:#x} lies in no segment of its time")
+            segment = self.segments[starts[index]]
             bounds[address] = None if segment.is_small else segment.end
         alive = sorted(address for address in unsure if bounds[address] is not None)
 

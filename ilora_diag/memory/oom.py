@@ -22,12 +22,13 @@ def format_size(nbytes: int) -> str:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ProcessUse:
-    """What another process holds of the card, as NVML lists it.
+    """What a process holds of the card, as NVML lists it; `pid` None is this process.
 
-    In a container without the host's process ids PyTorch does not find its own among them and prints itself so, too.
+    In a container without the host's process ids PyTorch does not find itself in that list and prints its own number as
+    it prints those of others.
     """
 
-    pid: int
+    pid: int | None
     used_bytes: int
 
 
@@ -39,9 +40,7 @@ class OutOfMemoryFacts:
         requested_bytes: the segment the allocator asked the driver for: 2 MiB, 20 MiB or a multiple of 2 MiB, not what
             the tensor needs.
         free_bytes: what cudaMemGetInfo called free.
-        process_bytes: of this process, context and libraries included; None: NVML does not say.
-        other_processes: in NVML's order. They stand before this process in the text, as a younger process does after
-            older ones.
+        processes: in NVML's order; empty where NVML does not say.
         allocated_bytes: of the default pool.
         allowed_bytes: the limit a memory fraction sets; None: no limit set.
         private_pool_bytes: what PyTorch calls allocated in private pools (CUDA graphs).
@@ -53,8 +52,7 @@ class OutOfMemoryFacts:
     free_bytes: int
     allocated_bytes: int
     reserved_unallocated_bytes: int
-    process_bytes: int | None = None
-    other_processes: tuple[ProcessUse, ...] = ()
+    processes: tuple[ProcessUse, ...] = ()
     allowed_bytes: int | None = None
     private_pool_bytes: int = 0
 
@@ -101,10 +99,11 @@ def oom_message(facts: OutOfMemoryFacts, torch_version: str) -> str:
         return _oldest_message(facts)
     old = version < (2, 2)
     uses = "".join(
-        f"Process {use.pid} has {format_size(use.used_bytes)} memory in use. " for use in facts.other_processes
+        f"Including non-PyTorch memory, this process has {format_size(use.used_bytes)} memory in use. "
+        if use.pid is None
+        else f"Process {use.pid} has {format_size(use.used_bytes)} memory in use. "
+        for use in facts.processes
     )
-    if facts.process_bytes is not None:
-        uses += f"Including non-PyTorch memory, this process has {format_size(facts.process_bytes)} memory in use. "
     allowed = "" if facts.allowed_bytes is None or old else f"{format_size(facts.allowed_bytes)} allowed; "
     pools = (
         f"with {format_size(facts.private_pool_bytes)} allocated in private pools (e.g., CUDA Graphs), "

@@ -14,6 +14,7 @@ from ilora_diag.memory.allocator import (
     segment_size,
 )
 from ilora_diag.memory.events import TraceEvent
+from ilora_diag.memory.oom import ProcessUse
 
 KIB, MIB, GIB = 1 << 10, 1 << 20, 1 << 30
 DEFAULTS = AllocatorSettings()
@@ -177,6 +178,18 @@ def test_capacity_retry_and_error() -> None:
     allocator.capacity_bytes = 200 * MIB
     take(allocator, 90 * MIB)
     assert allocator.peak_reserved_bytes == 190 * MIB
+
+
+def test_the_error_names_who_uses_the_card() -> None:
+    allocator = CachingAllocator(100 * MIB, total_bytes=GIB)
+    allocator.processes = (ProcessUse(pid=3936, used_bytes=5 * GIB), ProcessUse(pid=None, used_bytes=500 * MIB))
+    take(allocator, 80 * MIB)
+    text = (
+        "is free. Process 3936 has 5.00 GiB memory in use. Including non-PyTorch memory, this process has 580.00 MiB "
+        "memory in use. Of the allocated memory 80.00 MiB is allocated by PyTorch, and 0 bytes is reserved"
+    )
+    with pytest.raises(AllocatorOutOfMemory, match=text):
+        take(allocator, 80 * MIB)
 
 
 def test_memory_fraction_limits_and_says_so() -> None:

@@ -63,9 +63,9 @@ def test_real_numbers_in_real_words(name: str, shared_data: Path) -> None:
         free_bytes=to_bytes(fields["free"]),
         allocated_bytes=to_bytes(fields["allocated"]) - in_pools,
         reserved_unallocated_bytes=to_bytes(fields["unallocated"]),
-        process_bytes=to_bytes(fields["this_process"]) if "this_process" in fields else None,
-        other_processes=tuple(
-            ProcessUse(pid=pid, used_bytes=to_bytes(used)) for pid, used in fields.get("other_processes", ())
+        processes=(
+            *(ProcessUse(pid=pid, used_bytes=to_bytes(used)) for pid, used in fields.get("other_processes", ())),
+            *(ProcessUse(pid=None, used_bytes=to_bytes(fields[own])) for own in ("this_process",) if own in fields),
         ),
         allowed_bytes=to_bytes(fields["allowed"]) if "allowed" in fields else None,
         private_pool_bytes=in_pools,
