@@ -27,6 +27,8 @@ MESSAGES = {
     "estimate.cards.no": "Does not fit {cards}.",
     # cards
     "estimate.column.card": "Card",
+    "estimate.column.name": "Name",
+    "estimate.column.capability": "Compute capability",
     "estimate.column.memory": "Memory",
     "estimate.column.allocated": "Allocated",
     "estimate.column.reserved": "Reserved",
@@ -67,7 +69,7 @@ MESSAGES = {
     "estimate.category.temporary": "temporaries",
     "estimate.category.workspace": "workspaces",
     "estimate.category.unknown": "unattributed",
-    "estimate.module.prefix": "Left out at the beginning of the names:",
+    "estimate.module.prefix": " stands for ",
     "estimate.module.root": "(no module)",
     "estimate.module.itself": " (without what is below)",
     "estimate.other": "other ({num})",

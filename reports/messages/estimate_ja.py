@@ -28,6 +28,8 @@ MESSAGES = {
     "estimate.cards.no": "収まらない: {cards}。",
     # cards
     "estimate.column.card": "GPU",
+    "estimate.column.name": "名称",
+    "estimate.column.capability": "compute capability",
     "estimate.column.memory": "搭載メモリ",
     "estimate.column.allocated": "allocated",
     "estimate.column.reserved": "reserved",
@@ -68,7 +70,7 @@ MESSAGES = {
     "estimate.category.temporary": "一時領域",
     "estimate.category.workspace": "ワークスペース",
     "estimate.category.unknown": "帰属不明",
-    "estimate.module.prefix": "モジュール名の先頭から省いた部分:",
+    "estimate.module.prefix": " は次の名前の略です: ",
     "estimate.module.root": "（モジュールなし）",
     "estimate.module.itself": "（配下を除く）",
     "estimate.other": "その他（{num} 件）",

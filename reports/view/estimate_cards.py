@@ -41,14 +41,14 @@ def headline(story: EstimateStory) -> str:
 
 
 def answer(story: EstimateStory) -> Section:
-    """Headline, what else the reader sees in use, the table of cards, and their troubles in words."""
+    """Headline, what else the reader sees in use, the cards, and their troubles in words."""
     blocks: list[Block] = [Paragraph(text=(strong(headline(story)),))]
     if len(story.estimate.cards) > 1:
         blocks.append(Paragraph(text=_fitting(story)))
     if story.observed_bytes is not None:
         kind, text = estimate_elsewhere.verdict(story, story.observed_bytes)
         blocks.append(Alert(kind=kind, text=text))
-    blocks.append(_cards(story))
+    blocks += [_cards(story), _more_of_cards(story)]
     notes = _notes(story)
     if notes:
         blocks.append(Bullets(items=notes))
@@ -91,12 +91,29 @@ _ANSWERS = {"yes": "estimate.cards.yes", "close": "estimate.cards.close", "no": 
 
 
 def _cards(story: EstimateStory) -> Table:
-    columns = ("card", "memory", "allocated", "reserved", "used", "fits", "batch", "attention")
+    columns = ("card", "memory", "allocated", "reserved", "used", "fits")
     return Table(
         columns=tuple(story.words(f"estimate.column.{name}") for name in columns),
         rows=tuple(_card_row(story, card) for card in story.estimate.cards),
-        numeric=(1, 2, 3, 4, 6),
+        numeric=(1, 2, 3, 4),
     )
+
+
+def _more_of_cards(story: EstimateStory) -> Table:
+    """What is worth knowing of a card beside the answer: together they would be too wide for a terminal."""
+    words = story.words
+    columns = ("card", "name", "capability", "batch", "attention")
+    rows = tuple(
+        (
+            (code(card.gpu),),
+            card.name,
+            card.compute_capability,
+            _cell(story, card.largest_batch_that_fits, lambda num: str(num) if num else words("estimate.batch.none")),
+            _cell(story, card.attention, str),
+        )
+        for card in story.estimate.cards
+    )
+    return Table(columns=tuple(words(f"estimate.column.{name}") for name in columns), rows=rows, numeric=(2, 3))
 
 
 def _card_row(story: EstimateStory, card: CardEstimate) -> tuple[Text, ...]:
@@ -112,13 +129,11 @@ def _card_row(story: EstimateStory, card: CardEstimate) -> tuple[Text, ...]:
         format_bytes(peak.reserved_bytes),
         used,
         (strong(fits),),
-        _cell(story, card.largest_batch_that_fits, lambda num: str(num) if num else words("estimate.batch.none")),
-        _cell(story, card.attention, str),
     )
 
 
 def _cell(story: EstimateStory, value: Known[int] | Known[str], show: Callable[[int | str], str]) -> str:
-    """A cell of the table of cards; the reasons of what is unknown stand below it, once for all cards."""
+    """A cell of the table; the reasons of what is unknown stand below it, once for all cards."""
     return story.words("estimate.not_known") if isinstance(value, Unavailable) else show(value)
 
 

@@ -12,6 +12,7 @@ from reports.view.estimate_story import EstimateStory, bar, percent
 
 MAX_MODULES = 10
 MAX_OPS = 8
+_SHORT = "~"
 
 
 def peak(story: EstimateStory) -> Section:
@@ -21,7 +22,7 @@ def peak(story: EstimateStory) -> Section:
     blocks += story.figure_blocks("icicle")
     rows, prefix = _module_rows(story)
     if prefix:
-        blocks.append(Paragraph(text=(words("estimate.module.prefix"), " ", code(prefix.removesuffix(".")))))
+        blocks.append(Paragraph(text=(code(_SHORT), words("estimate.module.prefix"), code(prefix))))
     blocks += [_modules(story, rows, prefix), _ops(story)]
     return Section(title=words("estimate.peak.title"), blocks=tuple(blocks), brief=True)
 
@@ -83,9 +84,9 @@ def _categories(story: EstimateStory) -> Table:
 
 
 def _module_rows(story: EstimateStory) -> tuple[tuple[Row, ...], str]:
-    """The tree opened where the bytes are, and the beginning that all names shown have in common."""
+    """The tree opened where the bytes are, and the beginning that most of the names shown have in common."""
     rows = partition(module_tree(story.estimate.by_module), MAX_MODULES)
-    return rows, _common_prefix([row.branch.path for row in rows[:MAX_MODULES] if row.branch.path and not row.itself])
+    return rows, shared_beginning([row.branch.path for row in rows[:MAX_MODULES]])
 
 
 def _modules(story: EstimateStory, rows: tuple[Row, ...], prefix: str) -> Table:
@@ -108,22 +109,22 @@ def _module_name(story: EstimateStory, row: Row, prefix: str) -> Text:
     path = row.branch.path
     if not path:
         return story.module("")
-    if row.itself:
-        return (code(path), story.words("estimate.module.itself"))
-    return (code(path.removeprefix(prefix)),)
+    short = _SHORT + path.removeprefix(prefix) if prefix and path.startswith(f"{prefix}.") else path
+    return (code(short), story.words("estimate.module.itself")) if row.itself else (code(short),)
 
 
-def _common_prefix(paths: Sequence[str]) -> str:
-    """The leading parts, with their dot, that all names share, if they are several; a name keeps its last part."""
-    parts = [path.split(".")[:-1] for path in paths]
-    if len(parts) < 2:
-        return ""
-    common: list[str] = []
-    for column in zip(*parts, strict=False):
-        if len(set(column)) > 1:
-            break
-        common.append(column[0])
-    return ".".join(common) + "." if len(common) > 1 else ""
+def shared_beginning(paths: Sequence[str]) -> str:
+    """The leading parts, several of them, whose abbreviation saves most; empty where no two names share any."""
+    num_sharing: dict[str, int] = {}
+    for path in paths:
+        parts = path.split(".")
+        # Up to the list of layers at most: `~.layers.*.fc1` says more than `~.fc1`.
+        end = max(parts.index("*") - 1, 0) if "*" in parts else len(parts) - 1
+        for num_parts in range(2, end + 1):
+            beginning = ".".join(parts[:num_parts])
+            num_sharing[beginning] = num_sharing.get(beginning, 0) + 1
+    saved = {beginning: len(beginning) * num for beginning, num in num_sharing.items() if num > 1}
+    return max(saved, key=lambda beginning: (saved[beginning], beginning), default="")
 
 
 def _ops(story: EstimateStory) -> Details:

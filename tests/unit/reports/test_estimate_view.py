@@ -27,6 +27,7 @@ from reports.markdown import render_document
 from reports.module_tree import module_tree, partition
 from reports.terminal import TerminalRenderer
 from reports.view.estimate import estimate_document, estimate_headline
+from reports.view.estimate_peak import shared_beginning
 from reports.view.estimate_rests import signed
 from reports.view.estimate_story import bar, percent
 from reports.write import write_estimate
@@ -113,7 +114,8 @@ def test_many_cards_are_told_apart_in_one_sentence(opt: Estimate, fixed_estimate
     assert paragraphs[1] == "Fits h100, a100-80gb. Too close to say on p100. Does not fit v100."
     rows = _table(document.sections[0], "Card")
     assert [row[5] for row in rows] == ["yes", "yes", "no: OOM in load", "too close to say"]
-    assert [row[6] for row in rows] == ["612", "612", "not even 1", "unknown"]
+    more = next(t for t in document.sections[0].blocks if isinstance(t, Table) and t.columns[1] == "Name")
+    assert [row[3] for row in more.rows] == ["612", "612", "not even 1", "unknown"]
 
 
 # what the peak consists of
@@ -165,15 +167,28 @@ def test_what_is_beyond_ten_modules_is_one_row_and_the_share_of_all_is_whole(opt
     assert rows[-1][:3] == ["other (20)", "", "210 B"]
 
 
-def test_names_lose_a_common_beginning_only_if_all_have_it(opt: Estimate) -> None:
-    rows = _table(_section(estimate_document(opt, "en"), "What the peak consists of"), "Module")
-    assert rows[0][0] == "model.decoder.layers.*.self_attn"
-    head = "base_model.model.lm_head"
-    moved = tuple(replace(share, module="head") if share.module == head else share for share in opt.by_module)
-    rows = _table(
-        _section(estimate_document(replace(opt, by_module=moved), "en"), "What the peak consists of"), "Module"
-    )
-    assert rows[0][0] == "base_model.model.model.decoder.layers.*.self_attn"
+def test_a_long_beginning_that_most_names_have_is_abbreviated(opt: Estimate) -> None:
+    section = _section(estimate_document(opt, "en"), "What the peak consists of")
+    names = [row[0] for row in _table(section, "Module")]
+    assert names[:2] == ["~.layers.*.self_attn", "~.embed_tokens"]
+    assert {"base_model.model (without what is below)", "base_model.model.lm_head"} <= set(names)
+    legend = "~ stands for base_model.model.model.decoder"
+    assert legend in [_plain(block.text) for block in section.blocks if isinstance(block, Paragraph)]
+
+
+@pytest.mark.parametrize(
+    ("paths", "beginning"),
+    [
+        (["a.b.c", "a.b.d", "x"], "a.b"),
+        (["a.b.c", "a.x.d"], ""),  # one part in common is not worth a legend
+        (["a.b.c", "x.b.c"], ""),
+        (["a.b", "a.b.c", "a.b.d"], "a.b"),  # a name is never abbreviated to nothing
+        (["a.b.layers.*.c", "a.b.layers.*.d"], "a.b"),
+        (["", "a"], ""),
+    ],
+)
+def test_a_beginning_is_abbreviated_where_names_share_it(paths: list[str], beginning: str) -> None:
+    assert shared_beginning(paths) == beginning
 
 
 def test_shares_and_bars_tell_little_from_nothing() -> None:
