@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-from typing import Any, Literal
+from typing import Any, Literal, NamedTuple
 
 Action = Literal[
     "alloc",
@@ -18,9 +17,8 @@ Action = Literal[
 ]
 
 
-@dataclass(frozen=True, slots=True)
-class TraceEvent:
-    """One thing the allocator did.
+class TraceEvent(NamedTuple):
+    """One thing the allocator did; a tuple, because one is made at every request and frozen dataclasses are slow to make.
 
     Attributes:
         action: what it did.

@@ -75,18 +75,32 @@ class PoolStats:
         return tuple(getattr(self, family) for family in FAMILIES)
 
     def hand_out(self, nbytes: int, requested: int) -> None:
-        """Count a block that is handed out; the five increases of `Stat.add` written out, for speed."""
-        for stat, amount in (
-            (self.allocation, 1),
-            (self.active, 1),
-            (self.allocated_bytes, nbytes),
-            (self.active_bytes, nbytes),
-            (self.requested_bytes, requested),
-        ):
-            stat.allocated += amount
-            current = stat.current = stat.current + amount
-            if current > stat.peak:
-                stat.peak = current
+        """Count a block that is handed out: `Stat.add` five times, written out because this is the hot path."""
+        stat = self.allocation
+        stat.allocated += 1
+        stat.current = current = stat.current + 1
+        if current > stat.peak:
+            stat.peak = current
+        stat = self.active
+        stat.allocated += 1
+        stat.current = current = stat.current + 1
+        if current > stat.peak:
+            stat.peak = current
+        stat = self.allocated_bytes
+        stat.allocated += nbytes
+        stat.current = current = stat.current + nbytes
+        if current > stat.peak:
+            stat.peak = current
+        stat = self.active_bytes
+        stat.allocated += nbytes
+        stat.current = current = stat.current + nbytes
+        if current > stat.peak:
+            stat.peak = current
+        stat = self.requested_bytes
+        stat.allocated += requested
+        stat.current = current = stat.current + requested
+        if current > stat.peak:
+            stat.peak = current
 
     def let_go(self, nbytes: int) -> None:
         """Count a block whose owner let go of it; it stays active."""

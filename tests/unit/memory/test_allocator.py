@@ -325,8 +325,8 @@ def test_events_are_the_snapshots() -> None:
 def test_memory_stats_has_torchs_keys() -> None:
     stats = CachingAllocator().memory_stats()
     assert list(stats) == sorted(stats)
-    families = ("allocation", "segment", "active", "inactive_split", "allocated_bytes", "reserved_bytes")
-    families += ("active_bytes", "inactive_split_bytes", "requested_bytes")
+    families = [*(f"{amount}_bytes" for amount in ("allocated", "reserved", "active", "inactive_split", "requested"))]
+    families += ["allocation", "segment", "active", "inactive_split"]
     metrics = ("current", "peak", "allocated", "freed")
     pools = ("all", "large_pool", "small_pool")
     expected = {f"{family}.{pool}.{metric}" for family in families for pool in pools for metric in metrics}
