@@ -21,26 +21,32 @@ from probes.virtual.dispatch import is_virtual
 from probes.virtual.machine import Machine
 from probes.virtual.patches import Patches
 
-_LOWER = """
+
+def _words(names: str) -> tuple[str, ...]:
+    return tuple(names.split())
+
+
+_LOWER = _words("""
 conv1d conv2d conv3d conv1d.padding conv2d.padding conv3d.padding conv_tbc conv_transpose1d conv_transpose2d.input
 conv_transpose3d.input convolution _convolution prelu addmm addmv addr matmul einsum mm mv linalg_vecdot linear addbmm
 baddbmm bmm chain_matmul linalg_multi_dot lstm_cell gru_cell rnn_tanh_cell rnn_relu_cell scaled_dot_product_attention
-""".split()
-_FLOAT32 = """
+""")
+_FLOAT32 = _words("""
 acos asin cosh erfinv exp expm1 log log10 log2 log1p reciprocal rsqrt sinh tan pow.Tensor_Scalar pow.Tensor_Tensor
 pow.Scalar softplus layer_norm native_layer_norm group_norm frobenius_norm.dim cosine_similarity poisson_nll_loss
 cosine_embedding_loss nll_loss nll_loss2d hinge_embedding_loss kl_div l1_loss smooth_l1_loss huber_loss mse_loss
 margin_ranking_loss multilabel_margin_loss soft_margin_loss triplet_margin_loss multi_margin_loss
 binary_cross_entropy_with_logits dist pdist cdist renorm logsumexp
-""".split()
-_FLOAT32_OUT = """
+""")
+_FLOAT32_OUT = _words("""
 prod prod.dim_int softmax.int log_softmax.int cumprod cumsum linalg_vector_norm linalg_matrix_norm
 linalg_matrix_norm.str_ord sum sum.dim_IntList
-""".split()
-_WIDEST = "addcdiv addcmul atan2 bilinear cross dot vdot grid_sampler index_put tensordot scatter_add".split()
+""")
+_WIDEST = _words("addcdiv addcmul atan2 bilinear cross dot vdot grid_sampler index_put tensordot scatter_add")
 
 _KEYS = torch._C.DispatchKeySet(torch._C.DispatchKey.AutocastCUDA)
 _LOWER_TYPES = (torch.float16, torch.bfloat16)
+_Library: Any = torch.library.Library
 
 
 class WeightCache:
@@ -86,15 +92,14 @@ def autocast_kernels(machine: Machine, patches: Patches) -> Iterator[None]:
         clear()
 
     patches.replace(torch, "clear_autocast_cache", clear_both)
-    library = torch.library.Library("aten", "IMPL")
+    library: Any = _Library("aten", "IMPL")
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")
-            for names, make in ((_LOWER, _lower), (_FLOAT32, _float32), (_FLOAT32_OUT, _float32_out), (_WIDEST, _widest)):
-                for name in names:
-                    operator = _overload(name)
-                    if operator is not None:
-                        library.impl(name, make(operator, cache), "AutocastCUDA", allow_override=True)
+            for name, make in _LISTED.items():
+                operator = _overload(name)
+                if operator is not None:
+                    library.impl(name, make(operator, cache), "AutocastCUDA", allow_override=True)
         yield
     finally:
         cache.clear()
@@ -164,3 +169,11 @@ def _widest(operator: OpOverload, cache: WeightCache) -> Callable[..., Any]:
         return _call(operator, args, kwargs)
 
     return kernel
+
+
+_LISTED: dict[str, Callable[[OpOverload, WeightCache], Callable[..., Any]]] = {
+    **dict.fromkeys(_LOWER, _lower),
+    **dict.fromkeys(_FLOAT32, _float32),
+    **dict.fromkeys(_FLOAT32_OUT, _float32_out),
+    **dict.fromkeys(_WIDEST, _widest),
+}

@@ -22,7 +22,7 @@ def check_devices(machine: Machine, func: OpOverload, args: tuple[Any, ...], kwa
     Raises:
         RuntimeError: as PyTorch words it; 0-dimensional host tensors count as scalars.
     """
-    if func.name().startswith(_MIXED):
+    if func._name.startswith(_MIXED):
         return
     seen: dict[str, str] = {}
     for position, argument in enumerate(func._schema.arguments):
@@ -38,7 +38,7 @@ def check_devices(machine: Machine, func: OpOverload, args: tuple[Any, ...], kwa
             f"Expected all tensors to be on the same device, but found at least two devices, {first} and {second}!"
         )
     card, other = (first, second) if first.startswith("cuda") else (second, first)
-    method = "wrapper_CUDA_" + func.name().split("::")[1].replace(".", "_")
+    method = "wrapper_CUDA_" + func._name.split("::")[1].replace(".", "_")
     raise RuntimeError(
         f"Expected all tensors to be on the same device, but got {seen[other]} is on {other}, different from other "
         f"tensors on {card} (when checking argument in method {method})"

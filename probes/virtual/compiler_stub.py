@@ -1,11 +1,13 @@
 """A stand-in for `torch._dynamo`, which optimizers import at their first step only to say they must not be compiled.
 
-The import takes three seconds and reads `torch.cuda` in ways a model need not answer. Nothing is compiled on the
-virtual device, so "do not compile this" is granted at once. Where the real module is loaded already, it stays.
+The import takes three seconds, and nothing is compiled on the virtual device, so "do not compile this" is granted at
+once. Where the real module is loaded already, it stays. Whoever asks the stand-in for anything else gets the real
+module, imported without our replacements in place: it keeps references to functions of `torch.cuda`.
 """
 
 from __future__ import annotations
 
+import importlib
 import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -14,40 +16,68 @@ from typing import Any
 
 import torch
 
+from probes.virtual.patches import Patches
+
 _NAME = "torch._dynamo"
 
 
-class OptimizedModule:
-    """Nothing is an instance of it: nothing was compiled."""
+class _StandIn(ModuleType):
+    """Answers what optimizers ask; anything else brings the real module in."""
+
+    def __init__(self, patches: Patches) -> None:
+        super().__init__(_NAME)
+        self._patches = patches
+        self._touched: list[Callable[..., Any]] = []
+
+    def disable(self, fn: Any = None, recursive: bool = True, **_: Any) -> Any:
+        """Leave a function uncompiled: it is."""
+        if fn is None:
+            return lambda function: function
+        self._touched.append(fn)
+        return fn
+
+    def graph_break(self, *_: Any, **__: Any) -> None:
+        """End a graph: there is none."""
+
+    def is_compiling(self) -> bool:
+        """Whether something is being compiled: never."""
+        return False
+
+    def __getattr__(self, name: str) -> Any:
+        # The import machinery asks a package for __path__ before it looks for its parts; the other dunders say nothing.
+        if name.startswith("__") and name != "__path__":
+            raise AttributeError(name)
+        return getattr(self.give_way(), name)
+
+    def give_way(self) -> ModuleType:
+        """Import the real module in this one's place."""
+        if sys.modules.get(_NAME) is self:
+            self.withdraw()
+            with self._patches.lifted():
+                importlib.import_module(_NAME)
+        return sys.modules[_NAME]
+
+    def withdraw(self) -> None:
+        """Leave no trace: not as a module, and not in the functions that were left uncompiled."""
+        if sys.modules.get(_NAME) is self:
+            del sys.modules[_NAME]
+        if vars(torch).get("_dynamo") is self:
+            del torch._dynamo
+        for function in self._touched:
+            vars(function).pop("__dynamo_disable", None)
+        self._touched.clear()
 
 
 @contextmanager
-def without_compiler() -> Iterator[None]:
+def without_compiler(patches: Patches) -> Iterator[None]:
     """Stand in for `torch._dynamo` inside the block unless it is loaded."""
     if _NAME in sys.modules:
         yield
         return
-    touched: list[Callable[..., Any]] = []
-
-    def disable(fn: Any = None, recursive: bool = True, **_: Any) -> Any:
-        if fn is None:
-            return lambda function: function
-        touched.append(fn)
-        return fn
-
-    stub = ModuleType(_NAME)
-    stub.disable = disable  # type: ignore[attr-defined]
-    stub.graph_break = lambda *_, **__: None  # type: ignore[attr-defined]
-    stub.is_compiling = lambda: False  # type: ignore[attr-defined]
-    stub.OptimizedModule = OptimizedModule  # type: ignore[attr-defined]
-    sys.modules[_NAME] = stub
-    torch._dynamo = stub
+    stand_in = _StandIn(patches)
+    sys.modules[_NAME] = stand_in
+    torch._dynamo = stand_in
     try:
         yield
     finally:
-        if sys.modules.get(_NAME) is stub:
-            del sys.modules[_NAME]
-        if vars(torch).get("_dynamo") is stub:
-            del torch._dynamo
-        for function in touched:
-            vars(function).pop("__dynamo_disable", None)
+        stand_in.withdraw()

@@ -4,21 +4,19 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
 from contextlib import ExitStack, contextmanager
-from typing import Any
 
 import torch
 
 from ilora_diag.hardware.gpus import GpuSpec, find_gpu, with_memory
 from ilora_diag.memory.allocator import CachingAllocator
 from ilora_diag.memory.oom import ProcessUse
-from ilora_diag.memory.settings import parse_allocator_settings
+from ilora_diag.memory.settings import AllocatorSettings, parse_allocator_settings
 from ilora_diag.schema import Unavailable
-from probes.virtual import substitutes, tensors
+from probes.virtual import facade, substitutes, tensors
 from probes.virtual.autocast import autocast_kernels
 from probes.virtual.compiler_stub import without_compiler
 from probes.virtual.dispatch import VirtualDispatch
 from probes.virtual.errors import VirtualDeviceError
-from probes.virtual.facade import Facade
 from probes.virtual.history import History
 from probes.virtual.machine import Card, Machine, environment
 from probes.virtual.patches import Patches
@@ -62,13 +60,12 @@ def virtual_cuda(
     machine = _machine(gpu, memory, version, vmm, devices, other_bytes, environment() if environ is None else environ)
     with ExitStack() as stack:
         patches = stack.enter_context(Patches())
-        stack.enter_context(without_compiler())
+        stack.enter_context(without_compiler(patches))
         _active.append(machine)
         stack.callback(_active.clear)
         history = History(machine)
         patches.replace_all(torch.Tensor, tensors.replacements(machine))
-        patches.replace_all(torch.cuda, Facade(machine).functions())
-        patches.replace_all(torch.cuda.memory, Facade(machine).functions(), only_present=True)
+        facade.install(machine, patches)
         history.install(patches)
         substitutes.install(machine, patches)
         stack.enter_context(substitutes.registered(machine))
@@ -110,7 +107,7 @@ def _machine(
     return Machine(cards, torch_version=version, settings=settings, environ=environ)
 
 
-def _card(spec: GpuSpec, index: int, other_bytes: int, settings: Any, vmm: bool, version: str) -> Card:
+def _card(spec: GpuSpec, index: int, other_bytes: int, settings: AllocatorSettings, vmm: bool, version: str) -> Card:
     total = spec.usable_total_bytes
     context = spec.context_bytes.high_bytes
     allocator = CachingAllocator(

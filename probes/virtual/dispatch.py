@@ -20,6 +20,7 @@ from torch.utils._python_dispatch import TorchDispatchMode
 
 from probes.virtual import foreach, kernels, special, values
 from probes.virtual.checks import check_devices
+from probes.virtual.devices import checked
 from probes.virtual.errors import NotCarriedError
 from probes.virtual.machine import Machine
 from probes.virtual.shapes import ShapeCache
@@ -31,6 +32,7 @@ _has_kernel = torch._C._dispatch_has_kernel_for_dispatch_key
 _CARD = torch.device("cuda", 0)
 META = torch.device("meta")
 
+_Mode: Any = TorchDispatchMode  # its constructor is not typed
 Handler = Callable[["VirtualDispatch", OpOverload, tuple[Any, ...], dict[str, Any]], Any]
 
 
@@ -41,7 +43,7 @@ def is_virtual(value: object) -> bool:
 
 def as_virtual(meta: Tensor) -> Tensor:
     """A meta tensor as one of the virtual device: same storage, CUDA's dispatch keys."""
-    made: Tensor = Tensor._make_subclass(Tensor, meta, False, device_for_backend_keys=_CARD)  # type: ignore[attr-defined]
+    made: Tensor = Tensor._make_subclass(Tensor, meta, False, device_for_backend_keys=_CARD)
     return made
 
 
@@ -56,7 +58,7 @@ def tensors_in(args: Iterable[Any]) -> Iterator[Tensor]:
                     yield member
 
 
-class VirtualDispatch(TorchDispatchMode):
+class VirtualDispatch(_Mode):  # type: ignore[misc]
     """Sends what concerns virtual tensors to the machine and lets everything else run for real."""
 
     def __init__(self, machine: Machine) -> None:
@@ -73,7 +75,7 @@ class VirtualDispatch(TorchDispatchMode):
 
     @classmethod
     def _should_skip_dynamo(cls) -> bool:
-        """Nothing is compiled here; the wrapper would import the compiler at the first operator, which takes seconds."""
+        """Nothing is compiled here, and the wrapper would import the compiler, which takes seconds."""
         return False
 
     def __torch_dispatch__(
@@ -96,7 +98,12 @@ class VirtualDispatch(TorchDispatchMode):
         return self.compute(func, args, kwargs, involved, target)
 
     def compute(
-        self, func: OpOverload, args: tuple[Any, ...], kwargs: dict[str, Any], involved: list[Tensor], target: int | None
+        self,
+        func: OpOverload,
+        args: tuple[Any, ...],
+        kwargs: dict[str, Any],
+        involved: list[Tensor],
+        target: int | None,
     ) -> Any:
         """The ordinary way: shapes on meta, blocks for new storages, values where they are small and known."""
         machine = self.machine
@@ -143,7 +150,9 @@ class VirtualDispatch(TorchDispatchMode):
                 return self._settle_some(out, device, func, kernels.HOST_OUTPUTS[func])
             whose = args[0] if args and isinstance(args[0], (list, tuple)) else None
             if whose is not None and len(whose) == len(out):
-                settled = [self.settle(member, device, func, (source,)) for member, source in zip(out, whose, strict=True)]
+                settled = [
+                    self.settle(member, device, func, (source,)) for member, source in zip(out, whose, strict=True)
+                ]
             else:
                 settled = [self.settle(member, device, func) for member in out]
             return type(out)(settled) if not hasattr(out, "_fields") else type(out)(*settled)
@@ -163,7 +172,7 @@ class VirtualDispatch(TorchDispatchMode):
         storage = out.untyped_storage()
         entry = machine.alive.get(storage._cdata)
         if entry is None:
-            machine.adopt(storage, device, func.name(), module=machine.watch.heir_of(args))
+            machine.adopt(storage, device, func._name, module=machine.watch.heir_of(args))
         elif machine.ledger.sizes[entry.number] != storage.nbytes():
             machine.resize(storage)
         return out if _keys_of(out).has(_CUDA_KEY) else as_virtual(out)
@@ -178,21 +187,20 @@ class VirtualDispatch(TorchDispatchMode):
         if device is None:
             return None
         if device.type == "cuda":
-            return self._index(device)
+            return self.index(device)
         if device.type == "meta" and (ours or "pin_memory" not in kwargs):
             return self.machine.current_device
         return None
 
-    def _index(self, device: torch.device) -> int:
+    def index(self, device: torch.device) -> int:
+        """The card a device names. Raises torch.AcceleratorError if there is none such."""
         index = self.machine.current_device if device.index is None else device.index
-        if index >= len(self.machine.cards):
-            raise torch.AcceleratorError("CUDA error: invalid device ordinal")
-        return index
+        return checked(self.machine, index)
 
     def _is_composite(self, func: OpOverload) -> bool:
         known = self._composite.get(func)
         if known is None:
-            known = func not in special.HANDLERS and _has_kernel(func.name(), "CompositeImplicitAutograd")
+            known = func not in special.HANDLERS and _has_kernel(func._name, "CompositeImplicitAutograd")
             self._composite[func] = known
         return known
 
@@ -211,7 +219,9 @@ def _host_to_meta(value: Any) -> Any:
 
 def _hosts_to_meta(args: tuple[Any, ...]) -> tuple[Any, ...]:
     return tuple(
-        type(value)(_host_to_meta(member) for member in value) if isinstance(value, (list, tuple)) else _host_to_meta(value)
+        type(value)(_host_to_meta(member) for member in value)
+        if isinstance(value, (list, tuple))
+        else _host_to_meta(value)
         for value in args
     )
 

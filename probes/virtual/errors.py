@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from typing import Any
+
 
 class VirtualDeviceError(RuntimeError):
     """The code asked for something the virtual CUDA device does not model; the message names it."""
@@ -13,3 +16,12 @@ class NotCarriedError(VirtualDeviceError):
     def __init__(self, what: str, why: str) -> None:
         super().__init__(f"the virtual CUDA device cannot carry {what}: {why}")
         self.what = what
+
+
+def refusing(what: str, why: str) -> Callable[..., Any]:
+    """A function that names what the device cannot carry, for whoever calls it."""
+
+    def refused(*args: Any, **kwargs: Any) -> Any:
+        raise NotCarriedError(what, why)
+
+    return refused

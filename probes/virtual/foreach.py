@@ -29,7 +29,7 @@ def run(func: OpOverload, args: tuple[Any, ...]) -> Any:
 
 
 def _kind_of(func: OpOverload) -> str:
-    name = func.name()
+    name = func._name
     if not name.startswith("aten::_foreach_"):
         return "other"
     if func._schema.is_mutable:

@@ -66,6 +66,7 @@ class Machine:
         self.settings = settings
         self.environ = environ
         self.current_device = 0
+        self.streams = [0 for _ in cards]
         self.in_kernel = False
         self.ledger = Ledger()
         self.notes = Notes()
@@ -158,7 +159,7 @@ class Machine:
     def _take(self, size: int, device: int) -> Block | None:
         card = self.cards[device]
         try:
-            return card.allocator.malloc(size)
+            return card.allocator.malloc(size, stream=self.streams[device])
         except VmmUnsupported as error:
             raise RuntimeError(str(error)) from None
         except AllocatorOutOfMemory as error:

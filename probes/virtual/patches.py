@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from typing import Any
 
 _ABSENT = object()
@@ -19,10 +20,7 @@ class Patches:
 
     def __exit__(self, *error: object) -> None:
         for owner, name, before in reversed(self._saved):
-            if before is _ABSENT:
-                delattr(owner, name)
-            else:
-                setattr(owner, name, before)
+            _put(owner, name, before)
         self._saved.clear()
 
     def replace(self, owner: Any, name: str, value: Any) -> None:
@@ -35,3 +33,22 @@ class Patches:
         for name, value in values.items():
             if not only_present or name in vars(owner):
                 self.replace(owner, name, value)
+
+    @contextmanager
+    def lifted(self) -> Iterator[None]:
+        """Everything as it was, for a while: what is imported meanwhile must not keep our replacements."""
+        ours = [(owner, name, vars(owner).get(name, _ABSENT)) for owner, name, _ in self._saved]
+        for owner, name, before in reversed(self._saved):
+            _put(owner, name, before)
+        try:
+            yield
+        finally:
+            for owner, name, value in ours:
+                _put(owner, name, value)
+
+
+def _put(owner: Any, name: str, value: Any) -> None:
+    if value is not _ABSENT:
+        setattr(owner, name, value)
+    elif name in vars(owner):
+        delattr(owner, name)

@@ -28,10 +28,7 @@ def _to_copy(mode: VirtualDispatch, func: OpOverload, args: tuple[Any, ...], kwa
     if device is not None and device.type == "meta" and not _is_meta(source):
         return func(*args, **kwargs)
     machine = mode.machine
-    if device is None or device.type == "meta":
-        index = machine.device_of(source)
-    else:
-        index = mode._index(device)
+    index = machine.device_of(source) if device is None or device.type == "meta" else mode.index(device)
     meta_kwargs = {**kwargs, "device": META}
     shape = source if _is_meta(source) else source.to(META)
     out = mode.settle(mode.run_on_meta(func, (shape,), meta_kwargs), index, func)
@@ -101,7 +98,7 @@ def _sized_by_values(mode: VirtualDispatch, func: OpOverload, args: tuple[Any, .
         return _place(mode, result, device, func)
     largest = _LARGEST.get(func)
     assert largest is not None
-    machine.notes.add(f"{func.name()} of unknown values is taken at its largest")
+    machine.notes.add(f"{func._name} of unknown values is taken at its largest")
     return _place(mode, largest(*args, **kwargs), device, func, known=False)
 
 
@@ -122,8 +119,7 @@ def _all_nonzero(tensor: Tensor) -> Tensor:
 
 
 def _all_selected(tensor: Tensor, mask: Tensor) -> Tensor:
-    shape = torch.broadcast_shapes(tensor.shape, mask.shape)
-    return torch.zeros(shape, dtype=tensor.dtype).flatten()
+    return torch.zeros(tensor.to(META).where(mask.to(META), 0).numel(), dtype=tensor.dtype)
 
 
 def _all_unique(tensor: Tensor, *args: Any, **kwargs: Any) -> tuple[Tensor, Tensor, Tensor]:
@@ -143,7 +139,9 @@ def _index(mode: VirtualDispatch, func: OpOverload, args: tuple[Any, ...], kwarg
         elif index.dtype in (torch.bool, torch.uint8):
             on_card = index if _is_meta(index) else _upload(mode, index, device)
             found = _sized_by_values(mode, aten.nonzero.default, (on_card,), {})
-            indices.extend(mode.compute(aten.select.int, (found, 1, dim), {}, [found], None) for dim in range(index.dim()))
+            indices.extend(
+                mode.compute(aten.select.int, (found, 1, dim), {}, [found], None) for dim in range(index.dim())
+            )
         else:
             indices.append(index if _is_meta(index) else _upload(mode, index, device))
     new_args = (args[0], indices, *args[2:])
@@ -177,7 +175,7 @@ def _repeat_interleave(mode: VirtualDispatch, func: OpOverload, args: tuple[Any,
 
         raise NotCarriedError("repeat_interleave of unknown repeats", "its size depends on values nobody computed")
     device = mode.machine.device_of(repeats)
-    result = func(value) if value is not None else torch.zeros(size, dtype=torch.int64)
+    result = func(value) if value is not None else torch.zeros(size or 0, dtype=torch.int64)
     return _place(mode, result, device, func, known=value is not None)
 
 

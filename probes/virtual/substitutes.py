@@ -16,14 +16,15 @@ from torch import Tensor
 
 from probes.virtual.attention import Attention
 from probes.virtual.dispatch import is_virtual
-from probes.virtual.errors import NotCarriedError
+from probes.virtual.errors import refusing
 from probes.virtual.machine import Machine
 from probes.virtual.patches import Patches
 
 aten = torch.ops.aten
+_Library: Any = torch.library.Library
 
 
-def dropout(input: Tensor, p: float, train: bool) -> Tensor:  # noqa: A002  (the operator's own names)
+def dropout(input: Tensor, p: float, train: bool) -> Tensor:
     """aten::dropout as CUDA has it: one fused kernel that keeps a mask of a byte per element."""
     if train and 0 < p < 1 and input.numel():
         return aten.native_dropout(input, p, True)[0]  # type: ignore[no-any-return]
@@ -32,18 +33,18 @@ def dropout(input: Tensor, p: float, train: bool) -> Tensor:  # noqa: A002  (the
     return input.mul(0.0)
 
 
-def _half_to_float(input: Tensor, dtype: torch.dtype | None) -> bool:  # noqa: A002
+def _half_to_float(input: Tensor, dtype: torch.dtype | None) -> bool:
     return input.dtype is torch.float16 and dtype is torch.float32
 
 
-def softmax(input: Tensor, dim: int, dtype: torch.dtype | None = None) -> Tensor:  # noqa: A002
+def softmax(input: Tensor, dim: int, dtype: torch.dtype | None = None) -> Tensor:
     """aten::softmax.int: CUDA reads halves and writes floats in one kernel."""
     if _half_to_float(input, dtype):
         return aten._softmax(input, dim, True)  # type: ignore[no-any-return]
     return aten._softmax(input if dtype is None else input.to(dtype), dim, False)  # type: ignore[no-any-return]
 
 
-def log_softmax(input: Tensor, dim: int, dtype: torch.dtype | None = None) -> Tensor:  # noqa: A002
+def log_softmax(input: Tensor, dim: int, dtype: torch.dtype | None = None) -> Tensor:
     """aten::log_softmax.int, as softmax."""
     if _half_to_float(input, dtype):
         return aten._log_softmax(input, dim, True)  # type: ignore[no-any-return]
@@ -51,7 +52,7 @@ def log_softmax(input: Tensor, dim: int, dtype: torch.dtype | None = None) -> Te
 
 
 def rms_norm(
-    input: Tensor,  # noqa: A002
+    input: Tensor,
     normalized_shape: list[int],
     weight: Tensor | None = None,
     eps: float | None = None,
@@ -61,10 +62,7 @@ def rms_norm(
 
 
 def _recurrent(name: str) -> Callable[..., Any]:
-    def refused(*args: Any, **kwargs: Any) -> Any:
-        raise NotCarriedError(f"torch.nn.{name}", "cuDNN's recurrent kernels keep a reserve whose size only cuDNN knows")
-
-    return refused
+    return refusing(f"torch.nn.{name}", "cuDNN's recurrent kernels keep a reserve whose size only cuDNN knows")
 
 
 _FUSED: dict[str, Callable[..., Any]] = {
@@ -80,7 +78,7 @@ _FUSED: dict[str, Callable[..., Any]] = {
 @contextmanager
 def registered(machine: Machine) -> Iterator[None]:
     """Put the substitutes in front of the composite operators for CUDA tensors inside the block."""
-    library = torch.library.Library("aten", "IMPL")
+    library: Any = _Library("aten", "IMPL")
     functions = {**_FUSED, "scaled_dot_product_attention": Attention(machine).attend}
     try:
         with warnings.catch_warnings():
@@ -108,7 +106,9 @@ def install(machine: Machine, patches: Patches) -> None:
     patches.replace(torch._C, "_group_tensors_by_device_and_dtype", group)
     patches.replace(torch.autograd, "backward", _told(torch.autograd.backward, machine))
     patches.replace(torch.autograd, "grad", _told(torch.autograd.grad, machine))
-    patches.replace(torch, "compile", _not_compiled(machine))
+    patches.replace(
+        torch, "compile", refusing("torch.compile", "the compiled kernels and their buffers are decided on the card")
+    )
     if hasattr(torch._C, "_cuda_clearCublasWorkspaces"):
         patches.replace(torch._C, "_cuda_clearCublasWorkspaces", machine.drop_workspaces)
 
@@ -125,10 +125,3 @@ def _told(function: Callable[..., Any], machine: Machine) -> Callable[..., Any]:
                 machine.watch.backward_ends()
 
     return told
-
-
-def _not_compiled(machine: Machine) -> Callable[..., Any]:
-    def compile_(model: Any = None, *args: Any, **kwargs: Any) -> Any:
-        raise NotCarriedError("torch.compile", "the compiled kernels and their buffers are decided on the card")
-
-    return compile_

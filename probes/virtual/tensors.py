@@ -13,8 +13,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from probes.virtual.errors import NotCarriedError
-from probes.virtual.facade import index_of
+from probes.virtual.devices import index_of
 from probes.virtual.machine import Machine
 
 _CUDA_KEY = torch._C.DispatchKey.CUDA
@@ -71,7 +70,7 @@ def replacements(machine: Machine) -> dict[str, Any]:
         return f"tensor(..., device='{device(tensor)}', size={shape}, dtype={dtype})"
 
     def tolist(tensor: Tensor) -> Any:
-        return (tensor.cpu() if virtual(tensor) else tensor)._tolist_on_host()
+        return _base.tolist(tensor.cpu() if virtual(tensor) else tensor)
 
     def cuda(
         tensor: Tensor, device: Any = None, non_blocking: bool = False, memory_format: Any = torch.preserve_format
@@ -79,7 +78,8 @@ def replacements(machine: Machine) -> dict[str, Any]:
         target = torch.device("cuda", index_of(machine, device))
         return tensor.to(target, non_blocking=non_blocking, memory_format=memory_format)
 
-    original_array, original_deepcopy = Tensor.__array__, Tensor.__deepcopy__
+    original_array: Callable[..., Any] = Tensor.__array__
+    original_deepcopy: Callable[..., Tensor] = Tensor.__deepcopy__
     original_repr: Callable[..., str] = Tensor.__repr__
     return {
         "device": property(device),
@@ -94,7 +94,6 @@ def replacements(machine: Machine) -> dict[str, Any]:
         "is_pinned": lambda tensor, *_: False,
         "numpy": numpy,
         "tolist": tolist,
-        "_tolist_on_host": _base.tolist,
         "__array__": array,
         "__deepcopy__": deepcopy,
         "__repr__": text,
@@ -105,17 +104,8 @@ def _address(machine: Machine, tensor: Tensor) -> int:
     """Where the tensor's first element would lie; different for every storage, as on a card."""
     entry = machine.alive.get(tensor.untyped_storage()._cdata)
     base = 0 if entry is None or entry.block is None else entry.block.address
-    return base + tensor.storage_offset() * tensor.element_size() if base else 0
+    return base + int(tensor.storage_offset()) * tensor.element_size() if base else 0
 
 
 def _not_pinned(tensor: Tensor) -> Tensor:
     raise RuntimeError(f"cannot pin 'torch.cuda.{tensor.dtype}' only dense CPU tensors can be pinned")
-
-
-def refuse(what: str, why: str) -> Callable[..., Any]:
-    """A function that names what the device cannot carry."""
-
-    def refused(*args: Any, **kwargs: Any) -> Any:
-        raise NotCarriedError(what, why)
-
-    return refused

@@ -18,6 +18,7 @@ from probes.virtual.machine import Machine
 MAX_BYTES = 4 << 20
 MAX_FLOATS = 64
 _is_meta = torch._C.TensorBase.is_meta.__get__  # type: ignore[attr-defined]
+_Storage: Any = torch.UntypedStorage
 _KEPT_FINITE = {torch.ops.aten._amp_foreach_non_finite_check_and_unscale_.default}
 
 
@@ -36,15 +37,15 @@ def known(machine: Machine, tensor: Tensor) -> Tensor | None:
     if storage is None:
         return None
     empty = torch.empty(0, dtype=tensor.dtype)
-    return empty.set_(storage, tensor.storage_offset(), tensor.size(), tensor.stride())  # type: ignore[arg-type]
+    return empty.set_(storage, tensor.storage_offset(), tensor.size(), tensor.stride())
 
 
 def remember(machine: Machine, tensor: Tensor, value: Tensor) -> None:
     """Let a virtual tensor, whole in its storage, carry `value` along."""
     if not is_small(tensor) or tensor.untyped_storage().nbytes() > MAX_BYTES:
         return
-    host = torch.UntypedStorage(tensor.untyped_storage().nbytes())
-    view = torch.empty(0, dtype=tensor.dtype).set_(host, tensor.storage_offset(), tensor.size(), tensor.stride())  # type: ignore[call-overload]
+    host = _Storage(tensor.untyped_storage().nbytes())
+    view = torch.empty(0, dtype=tensor.dtype).set_(host, tensor.storage_offset(), tensor.size(), tensor.stride())
     view.copy_(value)
     machine.values[tensor.untyped_storage()._cdata] = host
 
