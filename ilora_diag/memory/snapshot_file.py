@@ -8,12 +8,14 @@ are private to PyTorch and differ between versions; what the readers here rely o
 from __future__ import annotations
 
 import bz2
+import gc
 import gzip
 import io
 import lzma
 import pickle
 import zlib
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, BinaryIO, NoReturn
@@ -69,10 +71,8 @@ def read_snapshot(path: Path | str, *, max_bytes: int = MAX_SNAPSHOT_BYTES) -> R
     """
     file = Path(path)
     try:
-        data = _read_pickle(file, max_bytes)
-        content = _unpickle(data)
-        del data
-        return RawSnapshot(path=file, **checked_layout(content))
+        with _no_cycle_search():
+            return RawSnapshot(path=file, **checked_layout(_unpickle(_read_pickle(file, max_bytes))))
     except DamageError as damage:
         raise SnapshotFileError(file, str(damage)) from damage.__cause__
     except FileNotFoundError as error:
@@ -81,6 +81,18 @@ def read_snapshot(path: Path | str, *, max_bytes: int = MAX_SNAPSHOT_BYTES) -> R
         raise SnapshotFileError(file, "does not fit into this machine's memory once unpacked") from error
     except _NOT_READABLE as error:
         raise SnapshotFileError(file, f"cannot be read: {error}") from error
+
+
+@contextmanager
+def _no_cycle_search() -> Iterator[None]:
+    """Millions of new containers make the collector look for cycles again and again; plain data has none to find."""
+    was_on = gc.isenabled()
+    gc.disable()
+    try:
+        yield
+    finally:
+        if was_on:
+            gc.enable()
 
 
 def _read_pickle(path: Path, max_bytes: int) -> bytes:

@@ -14,6 +14,7 @@ ACTIONS = frozenset(("alloc", "free_requested", "free_completed", "oom", "snapsh
 """What the allocators of torch 2.0 to 2.15 record (`TraceEntry::Action`). Any other action might change the totals in
 a way not known here, so it is refused by name."""
 
+_WITHOUT_SIZE = frozenset(("snapshot", "user_defined"))
 _STATES = frozenset(("active_allocated", "active_awaiting_free", "active_pending_free", "inactive"))
 _MAX_ADDRESS = 1 << 64
 _EMPTY: list[FrameDict] = []
@@ -164,17 +165,22 @@ def _trace(trace: Any, where: str, stacks: _Stacks) -> list[EventDict]:
                 f"has the action {reprlib.repr(action)} at {where}[{index}]: a snapshot of a newer format. "
                 f"Known here: {', '.join(sorted(ACTIONS))}"
             )
-        if action != "oom":
-            _size(event, "addr", where, index, default=0 if action in ("snapshot", "user_defined") else None)
-        elif "device_free" in event:
-            _size(event, "device_free", where, index)
-        _size(event, "size", where, index, default=0 if action in ("snapshot", "user_defined") else None)
-        event["stream"] = _integer(event, "stream", where, index, default=0)
+        place = "device_free" if action == "oom" else "addr"
+        optional = action in _WITHOUT_SIZE
+        for key in ("size", place):
+            value = event.get(key)
+            if type(value) is int and 0 <= value < _MAX_ADDRESS:
+                continue
+            if value is None and (optional or key == "device_free"):
+                if optional:
+                    event[key] = 0
+                continue
+            _size(event, key, f"{where}[{index}]")
+        if type(event.get("stream")) is not int:
+            event["stream"] = _integer(event, "stream", f"{where}[{index}]", default=0)
+        if "time_us" in event and type(event["time_us"]) is not int:
+            _integer(event, "time_us", f"{where}[{index}]")
         event["frames"] = stacks.same(event.get("frames"), where)
-        # Said in every event by recent versions, and empty in nearly all.
-        for key in ("compile_context", "user_metadata"):
-            if event.get(key) in ("", "N/A"):
-                del event[key]
     return events
 
 
@@ -184,21 +190,17 @@ def _list(value: Any, where: str) -> list[Any]:
     return value
 
 
-def _integer(
-    holder: dict[str, Any], key: str, where: str, index: int | None = None, *, default: int | None = None
-) -> int:
+def _integer(holder: dict[str, Any], key: str, where: str, *, default: int | None = None) -> int:
     value = holder.get(key, default)
     if isinstance(value, bool) or not isinstance(value, int):
-        place = where if index is None else f"{where}[{index}]"
-        raise DamageError(f"has {place}.{key} = {reprlib.repr(value)}; accepted: an integer")
+        raise DamageError(f"has {where}.{key} = {reprlib.repr(value)}; accepted: an integer")
     return value
 
 
-def _size(holder: dict[str, Any], key: str, where: str, index: int | None = None, *, default: int | None = None) -> int:
-    value = _integer(holder, key, where, index, default=default)
+def _size(holder: dict[str, Any], key: str, where: str, *, default: int | None = None) -> int:
+    value = _integer(holder, key, where, default=default)
     if not 0 <= value < _MAX_ADDRESS:
-        place = where if index is None else f"{where}[{index}]"
-        raise DamageError(f"has {place}.{key} = {value}; accepted: 0 to 2**64 - 1")
+        raise DamageError(f"has {where}.{key} = {value}; accepted: 0 to 2**64 - 1")
     return value
 
 
@@ -211,26 +213,26 @@ def _refuse_overlaps(segments: list[SegmentDict]) -> None:
 
 
 class _Stacks:
-    """Equal stacks as one object: a training step repeats a few thousand of them."""
+    """Equal stacks as one object: a training step repeats a few thousand of them, and a file holds each many times."""
 
     def __init__(self) -> None:
-        self._by_id: dict[int, list[FrameDict]] = {}
+        self._by_frames: dict[tuple[int, ...], list[FrameDict]] = {}
         self._by_content: dict[tuple[tuple[str, int, str], ...], list[FrameDict]] = {}
         self._kept: list[Any] = []  # an id is only good for as long as its object lives
 
     def same(self, frames: Any, where: str) -> list[FrameDict]:
         if not frames:
             return _EMPTY
-        known = self._by_id.get(id(frames))
-        if known is not None:
-            return known
         if not isinstance(frames, list):
             raise DamageError(f"has frames of type {type(frames).__name__} in {where}; accepted: a list")
-        key = tuple(_frame(frame, where) for frame in frames)
-        stack = self._by_content.setdefault(key, frames)
-        self._by_id[id(frames)] = stack
-        self._kept.append(frames)
-        return stack
+        # PyTorch makes a list for every event, of frames that it shares.
+        identity = tuple(map(id, frames))
+        known = self._by_frames.get(identity)
+        if known is None:
+            key = tuple(_frame(frame, where) for frame in frames)
+            known = self._by_frames[identity] = self._by_content.setdefault(key, frames)
+            self._kept.append(frames)
+        return known
 
 
 def _frame(frame: Any, where: str) -> tuple[str, int, str]:

@@ -18,12 +18,13 @@ _NAMES = {op.code.encode("latin-1"): op.name for op in pickletools.opcodes}
 
 # By the number of bytes that follow them. Everything a protocol 2..5 pickle of dicts, lists, tuples, strings and
 # numbers is made of (Lib/pickletools.py describes each); strings and long numbers carry their own length, see below.
+# In the order of their frequency, which is the order in which they are tried.
 _FIXED = {
-    0: "MARK EMPTY_LIST EMPTY_DICT EMPTY_TUPLE TUPLE TUPLE1 TUPLE2 TUPLE3 APPEND APPENDS SETITEM SETITEMS NONE "
-    "NEWTRUE NEWFALSE MEMOIZE",
-    1: "BININT1 BINGET BINPUT PROTO",
+    4: "LONG_BINGET BININT",
+    1: "BINGET BININT1 BINPUT PROTO",
+    0: "MEMOIZE MARK EMPTY_LIST EMPTY_DICT EMPTY_TUPLE TUPLE TUPLE1 TUPLE2 TUPLE3 APPEND APPENDS SETITEM SETITEMS NONE "
+    "NEWTRUE NEWFALSE",
     2: "BININT2",
-    4: "BININT LONG_BINGET",
     8: "BINFLOAT FRAME",
 }
 _COUNTED = {"SHORT_BINUNICODE": 1, "BINUNICODE": 4, "BINUNICODE8": 8, "LONG1": 1}

@@ -9,6 +9,7 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from functools import cache
 
 from ilora_diag.memory.snapshot_layout import FrameDict
 
@@ -76,6 +77,7 @@ def is_optimizer(frame: FrameDict) -> bool:
     )
 
 
+@cache
 def short_path(filename: str) -> str:
     """A file as people name it: below site-packages, below the standard library, else its last two parts."""
     for pattern in (_LIBRARY, _STDLIB):

@@ -8,9 +8,10 @@ MESSAGES = {
     "{part}, "
     "{size} ({share}).",
     "snapshot.headline.before": "Peak of device {device}: {allocated} allocated ({reserved} reserved). {share} of it "
-    "({size}) was there before the window; the largest part made in it: {part}, {part_size} ({part_share}).",
-    "snapshot.headline.state": "Device {device} held {allocated} allocated ({reserved} reserved). The file has no "
-    "events that tell who allocated it when; largest part by recorded stack: {part}, {size} ({share}).",
+    "({size}) was there before the first recorded event; largest part made since: {part}, {part_size} "
+    "({part_share}).",
+    "snapshot.headline.state": "Device {device} held {allocated} allocated ({reserved} reserved); the file has no "
+    "events to tell its course. {unknown} of it has no stack; largest part with one: {part}, {size} ({share}).",
     "snapshot.headline.plain": "Device {device} held {allocated} allocated ({reserved} reserved); the file does not "
     "tell what for.",
     "snapshot.headline.empty": "The snapshot holds no memory and no events.",
@@ -23,11 +24,11 @@ MESSAGES = {
     "snapshot.column.requested": "Requested",
     "snapshot.column.allocated": "Allocated",
     "snapshot.column.reserved": "Reserved",
-    "snapshot.column.internal": "Lost to rounding",
+    "snapshot.column.internal": "Lost inside blocks",
     "snapshot.column.external": "Reserved, free",
     "snapshot.column.split": "of it in segments in use",
     "snapshot.column.largest": "Largest free block",
-    "snapshot.moment.before": "before the window",
+    "snapshot.moment.before": "before the first event",
     "snapshot.moment.peak": "peak of allocated, event {event}",
     "snapshot.moment.end": "end, {num} events later",
     "snapshot.moment.only": "when the snapshot was taken",
@@ -53,19 +54,21 @@ MESSAGES = {
     "snapshot.column.size": "Size",
     "snapshot.column.share": "Share",
     "snapshot.column.blocks": "Blocks",
-    "snapshot.part.before": "allocated before the window",
+    "snapshot.part.before": "allocated before the first event",
     "snapshot.part.no_stack": "no stack recorded",
     "snapshot.part.rest": "the other {num}",
     "snapshot.part.total": "all",
     "snapshot.frames": "Stack of {site}:",
-    "snapshot.before.title": "Of that, allocated before the window",
-    "snapshot.before.unknown": "Blocks from before the window that it freed, and those allocated while recording was "
+    "snapshot.before.title": "Of that, allocated before the first event",
+    "snapshot.before.unknown": "Blocks that were there before the first event and freed later, and those "
+    "allocated while recording was "
     "off, have no stack.",
     # growth
     "snapshot.growth.title": "Growth from step to step",
-    "snapshot.growth.annotation": "{num} steps, by the marks that the optimizer left in the recording.",
-    "snapshot.growth.optimizer": "{num} steps, by the optimizer's frames in the stacks.",
-    "snapshot.growth.repeat": "{num} repetitions: the stack of the first allocation comes again at even distances.",
+    "snapshot.growth.annotation": "Steps found: {num}, by the marks that the optimizer left in the recording.",
+    "snapshot.growth.optimizer": "Steps found: {num}, by the optimizer's frames in the stacks.",
+    "snapshot.growth.repeat": "Repetitions found: {num}; the stack of the first allocation comes again at even "
+    "distances.",
     "snapshot.growth.thirds": "No steps are recognisable; the window was cut into thirds.",
     "snapshot.growth.none": "No line of the program leaves blocks behind in every step.",
     "snapshot.growth.none.thirds": "No line of the program leaves blocks behind steadily.",

@@ -10,10 +10,10 @@ MESSAGES = {
     "{size}（{share}）。",
     "snapshot.headline.before": "デバイス {device} のピーク: allocated {allocated}（reserved {reserved}）。"
     "うち {share}"
-    "（{size}）は記録開始前からの確保分で、記録中の最大の内訳は {part} の {part_size}（{part_share}）。",
+    "（{size}）は最初のイベント以前からの確保分で、記録中の最大の内訳は {part} の {part_size}（{part_share}）。",
     "snapshot.headline.state": "デバイス {device} の確保量: allocated {allocated}（reserved {reserved}）。"
-    "いつ誰が確保したかを示すイベントはファイルにありません。記録されたスタックによる最大の内訳は {part} の "
-    "{size}（{share}）。",
+    "推移を示すイベントはファイルにありません。うち {unknown} はスタックの記録がなく、"
+    "記録のあるもののうち最大は {part} の {size}（{share}）。",
     "snapshot.headline.plain": "デバイス {device} の確保量: allocated {allocated}（reserved {reserved}）。"
     "用途はファイルからは分かりません。",
     "snapshot.headline.empty": "スナップショットにはメモリもイベントも含まれていません。",
@@ -27,11 +27,11 @@ MESSAGES = {
     "snapshot.column.requested": "requested",
     "snapshot.column.allocated": "allocated",
     "snapshot.column.reserved": "reserved",
-    "snapshot.column.internal": "切り上げによる損失",
+    "snapshot.column.internal": "ブロック内部の損失",
     "snapshot.column.external": "reserved のうち空き",
     "snapshot.column.split": "うち使用中セグメント内",
     "snapshot.column.largest": "最大の空きブロック",
-    "snapshot.moment.before": "記録開始前",
+    "snapshot.moment.before": "最初のイベント以前",
     "snapshot.moment.peak": "allocated のピーク（イベント {event}）",
     "snapshot.moment.end": "終了時（{num} イベント後）",
     "snapshot.moment.only": "スナップショット取得時",
@@ -58,12 +58,12 @@ MESSAGES = {
     "snapshot.column.size": "サイズ",
     "snapshot.column.share": "割合",
     "snapshot.column.blocks": "ブロック数",
-    "snapshot.part.before": "記録開始前に確保",
+    "snapshot.part.before": "最初のイベント以前に確保",
     "snapshot.part.no_stack": "スタックの記録なし",
     "snapshot.part.rest": "その他 {num} 件",
     "snapshot.part.total": "合計",
     "snapshot.frames": "{site} のスタック:",
-    "snapshot.before.title": "うち記録開始前の確保分",
+    "snapshot.before.title": "うち最初のイベント以前の確保分",
     "snapshot.before.unknown": "記録中に解放された開始前のブロックと、"
     "記録が無効な間に確保されたブロックにはスタックがありません。",
     # growth
@@ -110,7 +110,7 @@ REASONS: tuple[tuple[str, str], ...] = (
         r"the window frees (\d+) blocks that were allocated before it: before recording began, or in events "
         r"that were "
         r"dropped; the file does not tell",
-        r"記録中に、それ以前に確保された \1 個のブロックが解放されています。記録開始前の確保か、"
+        r"記録中に、それ以前に確保された \1 個のブロックが解放されています。最初のイベント以前の確保か、"
         r"失われたイベントでの確保かは"
         r"ファイルからは分かりません",
     ),

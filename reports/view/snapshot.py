@@ -90,7 +90,14 @@ def _state(story: SnapshotStory) -> str:
     if not told:
         return story.words("snapshot.headline.plain", device=device.index, **sizes)
     part = max(told, key=lambda one: one.size_bytes)
-    return story.words("snapshot.headline.state", device=device.index, **sizes, **_largest(story, part, whole))
+    unknown = sum(one.size_bytes for one in device.before_by_stack if not one.frames)
+    return story.words(
+        "snapshot.headline.state",
+        device=device.index,
+        unknown=share_of(unknown, whole),
+        **sizes,
+        **_largest(story, part, whole),
+    )
 
 
 def _oom(story: SnapshotStory, failure: SnapshotOom) -> str:

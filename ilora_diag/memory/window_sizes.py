@@ -1,0 +1,150 @@
+"""How long blocks were, from what was asked for and where it was put."""
+
+from __future__ import annotations
+
+from bisect import bisect_left, bisect_right, insort
+from collections.abc import Callable, Mapping
+from typing import Any
+
+from ilora_diag.memory.blocks import MIN_BLOCK_BYTES, SMALL_BYTES
+from ilora_diag.memory.window_blocks import BEFORE, GROWS, Window, take_out
+
+
+def size_blocks(window: Window, settings: Mapping[str, Any]) -> None:
+    """Give every block the size that `allocated_bytes` counts; those of the final state have theirs."""
+    blocks, rounded = window.blocks, rounding(settings)
+    max_split = settings.get("max_split_size", -1)
+    max_split = max_split if isinstance(max_split, int) and 0 < max_split < 1 << 60 else None
+    changes: list[tuple[int, int, int]] = []  # (event, 0 release or 1 allocation, block)
+    for index in range(len(blocks)):
+        size = rounded(blocks.requested[index])
+        if not blocks.size[index]:
+            blocks.size[index] = size
+        if size > SMALL_BYTES:
+            changes.append((blocks.start[index], 1, index))
+            changes.append((blocks.released[index], 0, index))
+    changes.sort()
+    layout = _Layout(window, max_split)
+    moment = BEFORE
+    for event, is_start, index in changes:
+        if event >= window.num_events:
+            break
+        if event > BEFORE:
+            layout.advance(moment, event)
+            moment = event
+        if not is_start:
+            layout.release(index)
+        elif event == BEFORE:
+            layout.place_before(index)
+        else:
+            layout.place(index)
+
+
+class _Layout:
+    """Which stretches of the large pool are free, moment by moment."""
+
+    def __init__(self, window: Window, max_split: int | None) -> None:
+        self._window, self._max_split = window, max_split
+        self._ranges = window.ranges_at(BEFORE)
+        # Expandable segments split off every rest, so no block is longer than its rounded request.
+        mapping = ("segment_map", "segment_unmap")
+        self._mapped = any(segment["is_expandable"] for segment in window.final) or any(
+            event["action"] in mapping for event in window.events
+        )
+        blocks = window.blocks
+        self._live: list[int] = []
+        self._unsettled: list[int] = []
+        self._settled = False
+        self._known = {index for index in range(len(blocks)) if blocks.released[index] == window.num_events}
+
+    def advance(self, moment: int, event: int) -> None:
+        """Follow the segments up to and including an event."""
+        if not self._settled:
+            self._settle_before()
+        at = self._window.segment_events
+        for index in at[bisect_right(at, moment) : bisect_right(at, event)]:
+            change = self._window.events[index]
+            if change["action"] in GROWS:
+                insort(self._ranges, (change["addr"], change["size"]))
+            else:
+                ranges = dict(self._ranges)
+                take_out(ranges, change["addr"], change["size"])
+                self._ranges = sorted(ranges.items())
+
+    def place_before(self, index: int) -> None:
+        """A block that was there before the window."""
+        insort(self._live, self._window.blocks.address[index])
+        if index not in self._known:
+            self._unsettled.append(index)
+
+    def place(self, index: int) -> None:
+        """A block allocated in the window: as long as the rules make it."""
+        blocks = self._window.blocks
+        address = blocks.address[index]
+        if index not in self._known:
+            blocks.size[index] += self._slack(address, blocks.size[index])
+        insort(self._live, address)
+
+    def release(self, index: int) -> None:
+        """A block whose place is free again."""
+        address = self._window.blocks.address[index]
+        place = bisect_left(self._live, address)
+        if place < len(self._live) and self._live[place] == address:
+            del self._live[place]
+
+    def _slack(self, address: int, size: int) -> int:
+        """Bytes behind a request that were not worth splitting off."""
+        free = self._free_behind(address, size)
+        if self._max_split is not None and size >= self._max_split:
+            return max(free, 0)
+        return free if 0 < free <= SMALL_BYTES and not self._mapped else 0
+
+    def _free_behind(self, address: int, size: int) -> int:
+        place = bisect_right(self._ranges, (address, 1 << 64)) - 1
+        if place < 0:
+            return 0
+        start, length = self._ranges[place]
+        if address >= start + length:
+            return 0
+        following = bisect_right(self._live, address)
+        end = start + length
+        if following < len(self._live):
+            end = min(end, self._live[following])
+        return end - address - size
+
+    def _settle_before(self) -> None:
+        """Blocks from before the window that it freed: their final size is gone with them.
+
+        In the large pool no free block is as short as 1 MiB, so such a gap behind one belonged to it. That is inferred
+        and not recorded, so it is kept apart from the size.
+        """
+        self._settled = True
+        blocks = self._window.blocks
+        for index in self._unsettled:
+            blocks.rest[index] = self._slack(blocks.address[index], blocks.size[index])
+
+
+def rounding(settings: Mapping[str, Any]) -> Callable[[int], int]:
+    """What a request is rounded up to under recorded settings.
+
+    `DeviceCachingAllocator::round_size`: 512 B at least, multiples of 512 B, or one of the divisions between two
+    powers of two where `roundup_power2_divisions` says so for the request's size class (keys are MiB).
+    """
+    recorded = settings.get("roundup_power2_divisions")
+    divisions = recorded if isinstance(recorded, dict) else {}
+    by_class = [divisions.get(str(1 << power), 0) for power in range(16)]
+    if not any(isinstance(value, int) and value > 1 for value in by_class):
+        return _round_to_512
+    return lambda nbytes: _round_to_divisions(nbytes, by_class)
+
+
+def _round_to_512(nbytes: int) -> int:
+    return max(MIN_BLOCK_BYTES, -(-nbytes // MIN_BLOCK_BYTES) * MIN_BLOCK_BYTES)
+
+
+def _round_to_divisions(nbytes: int, by_class: list[int]) -> int:
+    parts = by_class[min(max(nbytes.bit_length() - 21, 0), 15)]
+    if parts <= 1 or nbytes <= MIN_BLOCK_BYTES * parts or nbytes & (nbytes - 1) == 0:
+        return _round_to_512(nbytes)
+    step = (1 << (nbytes.bit_length() - 1)) >> (parts.bit_length() - 1)
+    return -(-nbytes // step) * step if step else 1 << nbytes.bit_length()
