@@ -1,7 +1,8 @@
 """Bytes by module as a tree a person can read: layers that only differ by their number are one branch.
 
 A record names every module in full, `model.layers.7.self_attn.q_proj`. Here the numbers are folded, `model.layers.*`
-with a count, and modules that hold nothing but one other are joined with it. Bytes are only added up, never dropped.
+with a count, and modules that hold nothing but one other are joined with it. The few parts of an `nn.Sequential`,
+which have nothing below them and are of different kinds, keep their numbers. Bytes are only added up, never dropped.
 """
 
 from __future__ import annotations
@@ -14,6 +15,8 @@ from ilora_diag.schema import ModuleShare
 _Path = tuple[str, ...]
 # A branch below this part of the whole is not opened further: its leaves would be noise.
 _WORTH_OPENING = 0.05
+# More numbered modules than this are folded even if there is nothing below them.
+_MAX_NUMBERED = 8
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -57,12 +60,14 @@ class _Trie:
 def module_tree(shares: Sequence[ModuleShare]) -> Branch:
     """The tree over all shares; its root's `size_bytes` is their sum."""
     root = _Trie(concrete={()})
-    for share in shares:
-        parts = tuple(share.module.split(".")) if share.module else ()
+    names = [tuple(share.module.split(".")) if share.module else () for share in shares]
+    kept = _numbers_kept(names)
+    for share, parts in zip(shares, names, strict=True):
         node = root
         node.size_bytes += share.size_bytes
         for depth, part in enumerate(parts, start=1):
-            node = node.children.setdefault("*" if part.isdecimal() else part, _Trie())
+            is_folded = part.isdecimal() and _folded(parts[: depth - 1]) not in kept
+            node = node.children.setdefault("*" if is_folded else part, _Trie())
             node.concrete.add(parts[:depth])
             node.size_bytes += share.size_bytes
         node.own_bytes += share.size_bytes
@@ -88,6 +93,24 @@ def partition(root: Branch, limit: int) -> tuple[Row, ...]:
         if branch.own_bytes:
             rows.append(Row(branch=branch, size_bytes=branch.own_bytes, itself=True))
     return tuple(sorted(rows, key=lambda row: (-row.size_bytes, row.branch.path)))
+
+
+def _numbers_kept(names: Sequence[_Path]) -> set[_Path]:
+    """The parents, with all numbers in them folded, whose numbered children are few and have nothing below."""
+    numbers: dict[_Path, set[str]] = {}
+    with_more_below: set[_Path] = set()
+    for parts in names:
+        for depth, part in enumerate(parts):
+            if part.isdecimal():
+                parent = _folded(parts[:depth])
+                numbers.setdefault(parent, set()).add(part)
+                if depth + 1 < len(parts):
+                    with_more_below.add(parent)
+    return {parent for parent, found in numbers.items() if len(found) <= _MAX_NUMBERED} - with_more_below
+
+
+def _folded(parts: _Path) -> _Path:
+    return tuple("*" if part.isdecimal() else part for part in parts)
 
 
 def _worth_opening(row: Row, root: Branch) -> bool:

@@ -50,8 +50,8 @@ MESSAGES = {
     "estimate.oom.where": "{card}: out of memory in {place}, module {module}, op {op}, asking for {requested}:",
     # the peak
     "estimate.peak.title": "What the peak consists of",
-    "estimate.peak.where": "{allocated} are allocated at the peak on {gpu}, reached in {place}.",
-    "estimate.peak.plain": "{allocated} are allocated at the peak on {gpu}.",
+    "estimate.peak.where": "Allocated at the peak on {gpu}: {allocated}, reached in {place}.",
+    "estimate.peak.plain": "Allocated at the peak on {gpu}: {allocated}.",
     "estimate.peak.oom": "Memory ran out on {gpu} in {place}. "
     "This is the most that was allocated until then ({allocated}), not what the step would need.",
     "estimate.column.category": "Category",

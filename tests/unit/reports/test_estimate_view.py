@@ -137,6 +137,20 @@ def test_layers_are_folded_and_counted_and_a_lone_number_is_kept() -> None:
     assert told == [("model.layers.*.fc", 12, 1200, False), ("model.head.0", 1, 300, False), ("", 1, 7, True)]
 
 
+@pytest.mark.parametrize(
+    ("names", "paths"),
+    [
+        (["net.0", "net.2"], ["net.0", "net.2"]),  # an nn.Sequential
+        (["net.0", "net.2.fc"], ["net.*", "net.2.fc"]),
+        ([f"net.{n}" for n in range(9)], ["net.*"]),
+        ([f"layers.{n}.mlp.{m}" for n in (0, 1) for m in (0, 1)], ["layers.*.mlp.0", "layers.*.mlp.1"]),
+    ],
+)
+def test_the_few_parts_of_a_sequential_keep_their_numbers(names: list[str], paths: list[str]) -> None:
+    shares = [ModuleShare(module=name, size_bytes=100) for name in names]
+    assert sorted(row.branch.path for row in partition(module_tree(shares), 2)) == paths
+
+
 def test_a_module_that_holds_something_itself_has_a_row_of_its_own() -> None:
     shares = [ModuleShare(module="a", size_bytes=60), ModuleShare(module="a.b", size_bytes=40)]
     rows = partition(module_tree(shares), 10)
