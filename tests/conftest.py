@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import runpy
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 
@@ -31,3 +32,9 @@ def fixed_estimates() -> dict[str, Estimate]:
     """Records of estimates by name; the module that builds them is no test and lies on no import path."""
     built: dict[str, Estimate] = runpy.run_path(str(ROOT / "tests" / "estimates.py"))["fixed_estimates"]()
     return built
+
+
+@pytest.fixture(scope="session")
+def recordings() -> SimpleNamespace:
+    """Makers of memory snapshots (`tests/recordings.py`), loaded as the estimates are."""
+    return SimpleNamespace(**runpy.run_path(str(ROOT / "tests" / "recordings.py")))

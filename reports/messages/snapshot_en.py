@@ -38,9 +38,8 @@ MESSAGES = {
     "snapshot.note.dropped.none": "Dropped events: nothing points to any.",
     "snapshot.note.without_stack": "{num} of {total} allocations have no stack: C++ frames were not recorded, and "
     "autograd's own threads have no Python frames.",
-    "snapshot.note.rest": "Up to {size} more were allocated at the peak: rests behind blocks which the window "
-    "only saw "
-    "freed. The allocator's rules say so, the file does not.",
+    "snapshot.note.rest": "By the allocator's rules {size} more were allocated at the peak: rests behind blocks that the "
+    "recording only shows being freed. The file does not hold their size, so they are not counted here.",
     "snapshot.note.unmatched": "{num} events contradict each other or the final state; sizes are uncertain by what "
     "they concern.",
     "snapshot.note.settings": "Allocator settings: {settings}.",
