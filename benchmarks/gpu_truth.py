@@ -30,6 +30,7 @@ WORK = ROOT / "build" / "gpu-truth"
 SCHEMA, SCHEMA_VERSION = "ilora-diag/gpu-truth", 1
 MAX_FILE_BYTES = 5_000_000
 DEADLINE_S = 300.0
+UNANSWERED = ("crash", "timeout")
 EXIT_OK, EXIT_FAILED, EXIT_USAGE, EXIT_NO_DEVICE = 0, 1, 2, 4
 
 
@@ -84,8 +85,9 @@ def collect(
             answer = json.loads(kept.read_text(encoding="utf-8"))
         else:
             answer = record(item, deadline_s)
-            with atomic_write(kept) as file:
-                file.write(json.dumps(answer).encode())
+            if answer.get("outcome") not in UNANSWERED:  # what crashed or hung is worth another try
+                with atomic_write(kept) as file:
+                    file.write(json.dumps(answer).encode())
         answers[item.name] = {"request": item.request, **answer}
         state = "kept" if reused else answer.get("outcome", "ok")
         print(f"[{number:3d}/{len(wanted)}] {time.monotonic() - begin:6.0f} s  {state:8s} {item.name}", flush=True)
@@ -147,7 +149,7 @@ def main(argv: list[str] | None = None) -> int:
     if machine is None:
         return EXIT_NO_DEVICE
     answers = collect(wanted, machine, arguments.work, resume=arguments.resume, deadline_s=arguments.deadline)
-    failed = [name for name, answer in answers.items() if answer.get("outcome") in ("crash", "timeout")]
+    failed = [name for name, answer in answers.items() if answer.get("outcome") in UNANSWERED]
     if not arguments.only:
         file = write(answers, machine, arguments.out)
         print(f"recorded {len(answers)} items in {file.name}, {file.stat().st_size} bytes")

@@ -17,6 +17,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+# Frames of what carries the virtual device are no more of interest than torch's own.
+OWN = re.compile(r"/(probes/virtual|ilora_diag/memory)/")
 SHARED = Path(__file__).resolve().parents[2] / "shared" / "data"
 
 
@@ -88,7 +90,7 @@ def frame_of(frames: Sequence[Mapping[str, Any]]) -> str:
     """`file:line:function` of the innermost Python frame that is not torch's own, or ""."""
     for frame in frames:
         file = str(frame["filename"]).replace("\\", "/")
-        if file.endswith(".py") and "/torch/" not in file and "/einops/" not in file and "/probes/" not in file:
+        if file.endswith(".py") and "/torch/" not in file and "/einops/" not in file and not OWN.search(file):
             return f"{file.rsplit('/', 1)[-1]}:{frame['line']}:{frame['name']}"
     return ""
 
@@ -150,9 +152,8 @@ def recorded_requests(file: Path) -> list[Request]:
 
 def predicted_requests(case_id: str, file: Path) -> list[Request]:
     """The requests of the case's window on the virtual device."""
-    from benchmarks.predict import run_case
-
     from benchmarks.cases.load import load_cases
+    from benchmarks.predict import run_case
 
     cases, left_out = load_cases(file)
     case = next((each for each in cases if each.id == case_id), None)

@@ -1,7 +1,7 @@
 """Pieces that several of the hand-written language models share: shapes, weights without initialisation, projections.
 
-The models reproduce which operations ran, in which order, and what stays alive meanwhile; the evidence is the frames and
-sizes of the recorded snapshots. Values do not matter, so weights are left uninitialised.
+The models reproduce which operations ran, in which order, and what stays alive meanwhile; the evidence is the frames
+and sizes of the recorded snapshots. Values do not matter, so weights are left uninitialised.
 
 Shapes: B samples, S tokens, H width, N heads, D = H / N, F inner width, V vocabulary.
 """
