@@ -131,6 +131,14 @@ def functions(machine: Machine) -> dict[str, Callable[..., Any]]:
     def is_bf16_supported(including_emulation: bool = True) -> bool:
         return bool(card().spec.compute_capability[0] >= 8 or including_emulation)
 
+    class Guard(DeviceGuard):
+        def __init__(self, device: Device) -> None:
+            super().__init__(machine, device)
+
+    class GuardOf(Guard):
+        def __init__(self, obj: Any) -> None:
+            super().__init__(obj.get_device() if obj.is_cuda else -1)
+
     return {
         "is_available": lambda: True,
         "is_initialized": lambda: True,
@@ -140,9 +148,9 @@ def functions(machine: Machine) -> dict[str, Callable[..., Any]]:
         "set_device": set_device,
         "_exchange_device": exchange,
         "_maybe_exchange_device": exchange,
-        "device": lambda device: DeviceGuard(machine, device),
-        "device_of": lambda tensor: DeviceGuard(machine, tensor.get_device() if tensor.is_cuda else -1),
-        "_DeviceGuard": lambda index: DeviceGuard(machine, index),
+        "device": Guard,
+        "device_of": GuardOf,
+        "_DeviceGuard": Guard,
         "get_device_name": lambda device=None: card(device).spec.nvml_name,
         "get_device_capability": lambda device=None: card(device).spec.compute_capability,
         "get_device_properties": lambda device=None: Properties(card(device)),

@@ -13,7 +13,6 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from probes.virtual.devices import index_of
 from probes.virtual.machine import Machine
 
 _CUDA_KEY = torch._C.DispatchKey.CUDA
@@ -72,12 +71,6 @@ def replacements(machine: Machine) -> dict[str, Any]:
     def tolist(tensor: Tensor) -> Any:
         return _base.tolist(tensor.cpu() if virtual(tensor) else tensor)
 
-    def cuda(
-        tensor: Tensor, device: Any = None, non_blocking: bool = False, memory_format: Any = torch.preserve_format
-    ) -> Tensor:
-        target = torch.device("cuda", index_of(machine, device))
-        return tensor.to(target, non_blocking=non_blocking, memory_format=memory_format)
-
     original_array: Callable[..., Any] = Tensor.__array__
     original_deepcopy: Callable[..., Tensor] = Tensor.__deepcopy__
     original_repr: Callable[..., str] = Tensor.__repr__
@@ -87,7 +80,6 @@ def replacements(machine: Machine) -> dict[str, Any]:
         "is_meta": property(lambda tensor: _is_meta(tensor) and not virtual(tensor)),
         "get_device": lambda tensor: machine.device_of(tensor) if virtual(tensor) else _base.get_device(tensor),
         "data_ptr": lambda tensor: _address(machine, tensor) if virtual(tensor) else _base.data_ptr(tensor),
-        "cuda": cuda,
         "record_stream": lambda tensor, stream: None,
         "share_memory_": lambda tensor: tensor,
         "pin_memory": lambda tensor, *_: _not_pinned(tensor) if virtual(tensor) else tensor,
@@ -98,6 +90,25 @@ def replacements(machine: Machine) -> dict[str, Any]:
         "__deepcopy__": deepcopy,
         "__repr__": text,
     }
+
+
+def storages(machine: Machine) -> dict[str, Any]:
+    """Attribute of `torch.UntypedStorage` -> what stands there: libraries tell shared weights by address."""
+    storage_base: Any = torch._C.StorageBase
+    plain_address, plain_device = storage_base.data_ptr, storage_base.device.__get__
+
+    def address(storage: torch.UntypedStorage) -> int:
+        entry = machine.alive.get(storage._cdata)
+        if entry is None:
+            return int(plain_address(storage))
+        return 0 if entry.block is None else entry.block.address
+
+    def device(storage: torch.UntypedStorage) -> torch.device:
+        entry = machine.alive.get(storage._cdata)
+        found: torch.device = plain_device(storage)
+        return found if entry is None else torch.device("cuda", entry.device)
+
+    return {"data_ptr": address, "device": property(device)}
 
 
 def _address(machine: Machine, tensor: Tensor) -> int:
