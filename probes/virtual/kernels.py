@@ -14,6 +14,7 @@ from torch._ops import OpOverload
 
 from ilora_diag.hardware import scratch
 from ilora_diag.hardware.scratch import Scratch
+from ilora_diag.hardware.workspaces import addmm_uses_lt
 from ilora_diag.schema import Known, Unavailable
 from probes.virtual.machine import Machine
 
@@ -46,6 +47,8 @@ def after(machine: Machine, func: OpOverload, args: tuple[Any, ...], out: Any, d
     """What a kernel takes once its outputs exist: a workspace to keep, scratch to give back."""
     if func in _GEMMS:
         _gemm(machine, device)
+        if func is aten.addmm.default:
+            _gemm_and_bias(machine, args, device)
         return
     rule = _RULES.get(func)
     if rule is not None:
@@ -55,11 +58,28 @@ def after(machine: Machine, func: OpOverload, args: tuple[Any, ...], out: Any, d
 def _gemm(machine: Machine, device: int) -> None:
     rule = machine.workspace_rule(device)
     if rule.lifetime == "persistent":
-        # The handle pool is per thread, and autograd runs backward on a thread of its own.
-        thread = "backward" if torch._C._current_autograd_node() is not None else "forward"
-        machine.keep_workspace(f"cublas {thread}", rule.cublas_bytes, device, "cublas workspace")
+        machine.keep_workspace(f"cublas {_thread()}", rule.cublas_bytes, device, "cublas workspace")
     else:
         machine.scratch(rule.cublas_bytes, device, "cublas workspace")
+
+
+def _gemm_and_bias(machine: Machine, args: tuple[Any, ...], device: int) -> None:
+    """A product with a bias goes to cublasLt, which has a workspace of its own in some versions."""
+    rule = machine.workspace_rule(device)
+    bias, left, right = args[:3]
+    if rule.lt_shares_cublas or not addmm_uses_lt(
+        tuple(bias.shape), tuple(left.shape), tuple(right.shape), str(left.dtype), environ=machine.environ
+    ):
+        return
+    if rule.lt_lifetime == "persistent":
+        machine.keep_workspace(f"cublaslt {_thread()}", rule.lt_bytes, device, "cublasLt workspace")
+    else:
+        machine.scratch(rule.lt_bytes, device, "cublasLt workspace")
+
+
+def _thread() -> str:
+    """The handle pools are per thread, and autograd runs backward on a thread of its own."""
+    return "backward" if torch._C._current_autograd_node() is not None else "forward"
 
 
 def _take(machine: Machine, func: OpOverload, taken: Known[Scratch], device: int) -> None:
@@ -77,7 +97,7 @@ def _take(machine: Machine, func: OpOverload, taken: Known[Scratch], device: int
 
 def _heads_last(tensor: Tensor) -> bool:
     """Whether (B, H, S, D) lies in memory as (B, S, H, D); dimensions of one element may have any stride."""
-    batch, heads, rows, dim = tensor.shape
+    _, heads, rows, dim = tensor.shape
     wanted = (rows * heads * dim, dim, heads * dim, 1)
     return all(
         size == 1 or stride == want for size, stride, want in zip(tensor.shape, tensor.stride(), wanted, strict=True)
