@@ -12,7 +12,7 @@ from ilora_diag.memory.allocator import CachingAllocator
 from ilora_diag.memory.oom import ProcessUse
 from ilora_diag.memory.settings import AllocatorSettings, parse_allocator_settings
 from ilora_diag.schema import Unavailable
-from probes.virtual import facade, moves, substitutes, tensors
+from probes.virtual import accumulate, facade, moves, substitutes, tensors
 from probes.virtual.autocast import autocast_kernels
 from probes.virtual.compiler_stub import without_compiler
 from probes.virtual.dispatch import VirtualDispatch
@@ -58,6 +58,7 @@ def virtual_cuda(
         raise VirtualDeviceError("a virtual CUDA device is active already: leave its block first")
     version = torch_version or torch.__version__
     machine = _machine(gpu, memory, version, vmm, devices, other_bytes, environment() if environ is None else environ)
+    accumulate.sole_holders()
     with ExitStack() as stack:
         patches = stack.enter_context(Patches())
         stack.enter_context(without_compiler(patches))

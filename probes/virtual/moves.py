@@ -14,6 +14,7 @@ from probes.virtual.devices import index_of
 from probes.virtual.machine import Machine
 
 _base: Any = torch._C.TensorBase
+_TO = ("device", "dtype", "non_blocking", "copy")
 
 
 def replacements(machine: Machine) -> dict[str, Any]:
@@ -24,24 +25,39 @@ def replacements(machine: Machine) -> dict[str, Any]:
         return torch.device("cuda", index_of(machine, found)) if found.type == "cuda" else found
 
     def to(tensor: Tensor, *args: Any, **kwargs: Any) -> Tensor:
-        if args:
-            first = args[0]
-            if isinstance(first, Tensor):
-                args = (first.device, first.dtype, *args[1:])
-            elif isinstance(first, (str, int, torch.device)):
-                args = (here(first), *args[1:])
-        if "other" in kwargs:
-            other = kwargs.pop("other")
-            args = (other.device, other.dtype)
-        if kwargs.get("device") is not None:
-            kwargs["device"] = here(kwargs["device"])
-        return _base.to(tensor, *args, **kwargs)  # type: ignore[no-any-return]
+        other = kwargs.pop("other", None) if not args else args[0]
+        if isinstance(other, Tensor):
+            args = (other.device, other.dtype, *args[1:])
+        if args and isinstance(args[0], torch.dtype):
+            return _base.to(tensor, *args, **kwargs)  # type: ignore[no-any-return]
+        kwargs.update(zip(_TO, args, strict=False))
+        device = kwargs.pop("device", None)
+        if device is not None:
+            target = here(device)
+            if target != tensor.device:
+                kwargs["device"] = target
+        return move(tensor, **kwargs)
+
+    def move(
+        tensor: Tensor,
+        device: torch.device | None = None,
+        dtype: torch.dtype | None = None,
+        non_blocking: bool = False,
+        copy: bool = False,
+        memory_format: torch.memory_format | None = None,
+    ) -> Tensor:
+        if device is None and not copy and memory_format is None and dtype in (None, tensor.dtype):
+            return tensor
+        options = {"non_blocking": non_blocking, "copy": copy, "memory_format": memory_format}
+        if device is None:
+            return _base.to(tensor, dtype or tensor.dtype, **options)  # type: ignore[no-any-return]
+        return _base.to(tensor, device, dtype, **options)  # type: ignore[no-any-return]
 
     def cuda(
         tensor: Tensor, device: Any = None, non_blocking: bool = False, memory_format: Any = torch.preserve_format
     ) -> Tensor:
         target = torch.device("cuda", index_of(machine, device))
-        return _base.to(tensor, target, non_blocking=non_blocking, memory_format=memory_format)  # type: ignore[no-any-return]
+        return tensor if tensor.device == target else move(tensor, target, None, non_blocking, False, memory_format)
 
     def type_(tensor: Tensor, dtype: Any = None, non_blocking: bool = False, **_: Any) -> Any:
         if dtype is None:

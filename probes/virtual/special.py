@@ -9,7 +9,7 @@ import torch
 from torch import Tensor
 from torch._ops import OpOverload
 
-from probes.virtual import values
+from probes.virtual import accumulate, values
 
 if TYPE_CHECKING:
     from probes.virtual.dispatch import VirtualDispatch
@@ -197,6 +197,7 @@ HANDLERS: dict[OpOverload, Handler] = {
     aten.index_put_.default: _index,
     aten._index_put_impl_.default: _index,
     aten.equal.default: _equal,
+    aten.add.Tensor: accumulate.add,
     aten.repeat_interleave.Tensor: _repeat_interleave,
     **dict.fromkeys(_LARGEST, _sized_by_values),
 }

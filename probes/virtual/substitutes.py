@@ -16,7 +16,7 @@ from torch import Tensor
 
 from probes.virtual.attention import Attention
 from probes.virtual.dispatch import is_virtual
-from probes.virtual.errors import refusing
+from probes.virtual.errors import NotCarriedError, refusing
 from probes.virtual.machine import Machine
 from probes.virtual.patches import Patches
 
@@ -109,8 +109,29 @@ def install(machine: Machine, patches: Patches) -> None:
     patches.replace(
         torch, "compile", refusing("torch.compile", "the compiled kernels and their buffers are decided on the card")
     )
-    if hasattr(torch._C, "_cuda_clearCublasWorkspaces"):
-        patches.replace(torch._C, "_cuda_clearCublasWorkspaces", machine.drop_workspaces)
+    patches.replace(torch._C, "_cuda_clearCublasWorkspaces", machine.drop_workspaces)
+    _refuse_files(patches)
+
+
+def _refuse_files(patches: Patches) -> None:
+    """Safetensors copies tensors to the host before it writes them; there they would be zeros."""
+    try:
+        import safetensors.torch as files
+    except ImportError:
+        return
+
+    def checked(plain: Callable[..., Any]) -> Callable[..., Any]:
+        def convert(tensor: Tensor, *args: Any, **kwargs: Any) -> Any:
+            if is_virtual(tensor):
+                raise NotCarriedError("saving a tensor of the card", "nobody computed its values; save from a real run")
+            return plain(tensor, *args, **kwargs)
+
+        return convert
+
+    # The converter's name in safetensors 0.5 to 0.7, and since 0.8.
+    for name in ("_tobytes", "_to_ndarray"):
+        if name in vars(files):
+            patches.replace(files, name, checked(vars(files)[name]))
 
 
 def _told(function: Callable[..., Any], machine: Machine) -> Callable[..., Any]:

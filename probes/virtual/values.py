@@ -59,6 +59,8 @@ def worth_trying(machine: Machine, func: OpOverload, involved: list[Tensor], out
     """Whether the operator touches anything whose values are known, or makes small values from nothing."""
     if not involved:
         return True
+    if func._name.startswith("aten::set_"):
+        return False  # the tensor now looks at another storage, and values go with storages
     values = machine.values
     return bool(values) and any(
         not _is_meta(tensor) or tensor.untyped_storage()._cdata in values for tensor in involved
