@@ -1,8 +1,10 @@
-"""Gradients that meet: autograd adds the second into the first where nobody else holds it.
+"""What autograd writes in place on a card, and out of place while a dispatch mode is active.
 
-Autograd does that only when no dispatch mode is active (torch/csrc/autograd/input_buffer.cpp, `accumulate`), so under
-ours it makes a new tensor each time. Its condition is repeated here: the call comes from the engine, and the first
-gradient and its storage have no other holder. How many holders "no other" is, as seen from here, is measured once.
+Where two gradients meet, the second is added into the first if nobody else holds it (torch/csrc/autograd/
+input_buffer.cpp, `accumulate`). Formulas that fill a tensor of zeros do it in place (FunctionsManual.cpp,
+`value_selecting_reduction_backward`, `index_backward`, `gather_backward`). Under a mode both make a new tensor instead
+(`isTensorSubclassLike`). So their conditions are repeated here: the call comes from the engine, and the tensor and its
+storage have no other holder. How many holders "no other" is, as seen from here, is measured once.
 """
 
 from __future__ import annotations
@@ -32,6 +34,29 @@ def add(mode: VirtualDispatch, func: OpOverload, args: tuple[Any, ...], kwargs: 
             return old
     involved = [value for value in args if isinstance(value, Tensor)]
     return mode.compute(func, args, kwargs, involved, None)
+
+
+def fill(mode: VirtualDispatch, func: OpOverload, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
+    """Operators that fill zeros with a gradient: in place where the engine's formula would be."""
+    involved = [value for value in args if isinstance(value, Tensor)]
+    if is_filled_in_place(args[0]):
+        return mode.compute(IN_PLACE[func], args, kwargs, involved, None)
+    return mode.compute(func, args, kwargs, involved, None)
+
+
+def is_filled_in_place(target: Tensor, depth: int = 3) -> bool:
+    """Whether the engine asks, `depth` frames up, to fill a tensor that nobody else holds."""
+    if sys._getframe(depth).f_code is not _ENGINE:
+        return False
+    return bool(_storage_uses(target.untyped_storage()._cdata) == sole_holders()[1])
+
+
+IN_PLACE = {
+    torch.ops.aten.scatter.src: torch.ops.aten.scatter_.src,
+    torch.ops.aten.scatter.value: torch.ops.aten.scatter_.value,
+    torch.ops.aten.scatter_add.default: torch.ops.aten.scatter_add_.default,
+    torch.ops.aten.index_add.default: torch.ops.aten.index_add_.default,
+}
 
 
 def _holders(tensor: Tensor) -> tuple[int, int]:

@@ -58,6 +58,10 @@ def tensors_in(args: Iterable[Any]) -> Iterator[Tensor]:
                     yield member
 
 
+# Composite elsewhere, one kernel on CUDA.
+_ONE_KERNEL = frozenset({torch.ops.aten.silu_backward.default})
+
+
 class VirtualDispatch(_Mode):  # type: ignore[misc]
     """Sends what concerns virtual tensors to the machine and lets everything else run for real."""
 
@@ -200,7 +204,11 @@ class VirtualDispatch(_Mode):  # type: ignore[misc]
     def _is_composite(self, func: OpOverload) -> bool:
         known = self._composite.get(func)
         if known is None:
-            known = func not in special.HANDLERS and _has_kernel(func._name, "CompositeImplicitAutograd")
+            known = (
+                func not in special.HANDLERS
+                and func not in _ONE_KERNEL
+                and _has_kernel(func._name, "CompositeImplicitAutograd")
+            )
             self._composite[func] = known
         return known
 

@@ -145,6 +145,8 @@ def _index(mode: VirtualDispatch, func: OpOverload, args: tuple[Any, ...], kwarg
         else:
             indices.append(index if _is_meta(index) else _upload(mode, index, device))
     new_args = (args[0], indices, *args[2:])
+    if func is aten.index_put.default and accumulate.is_filled_in_place(args[0]):
+        func = aten.index_put_.default
     return mode.compute(func, new_args, kwargs, list(_flat(new_args)), None)
 
 
@@ -198,6 +200,7 @@ HANDLERS: dict[OpOverload, Handler] = {
     aten._index_put_impl_.default: _index,
     aten.equal.default: _equal,
     aten.add.Tensor: accumulate.add,
+    **dict.fromkeys(accumulate.IN_PLACE, accumulate.fill),
     aten.repeat_interleave.Tensor: _repeat_interleave,
     **dict.fromkeys(_LARGEST, _sized_by_values),
 }

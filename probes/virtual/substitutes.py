@@ -61,6 +61,12 @@ def rms_norm(
     return aten._fused_rms_norm(input, normalized_shape, weight, eps)[0]  # type: ignore[no-any-return]
 
 
+def silu_backward(grad: Tensor, self: Tensor) -> Tensor:
+    """aten::silu_backward: one kernel on CUDA; C++ would take it apart where no CUDA kernel is registered."""
+    with torch._C._AutoDispatchBelowAutograd():
+        return aten.silu_backward.default(grad, self)  # type: ignore[no-any-return]
+
+
 def _recurrent(name: str) -> Callable[..., Any]:
     return refusing(f"torch.nn.{name}", "cuDNN's recurrent kernels keep a reserve whose size only cuDNN knows")
 
@@ -70,6 +76,7 @@ _FUSED: dict[str, Callable[..., Any]] = {
     "softmax.int": softmax,
     "log_softmax.int": log_softmax,
     "rms_norm": rms_norm,
+    "silu_backward": silu_backward,
     "lstm.input": _recurrent("LSTM"),
     "gru.input": _recurrent("GRU"),
 }
