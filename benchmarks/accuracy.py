@@ -134,7 +134,7 @@ def row_line(row: Row) -> str:
         if name in row.errors:
             gb = f"{row.predicted[name] / 1e9:8.3f}/{row.measured[name] / 1e9:<8.3f}"
             cells.append(f"{name} {gb} {row.errors[name]:+8.3%}")
-    text = "   ".join(cells) or ("agrees: out of memory" if not row.verdict and not row.measured else "")
+    text = "   ".join(cells) or ("agrees on whether it fits" if not row.verdict else "")
     return f"{row.id:<52.52} {row.seconds:5.1f} s  {text}  {row.verdict}".rstrip()
 
 

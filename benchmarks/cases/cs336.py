@@ -156,25 +156,29 @@ def niu(length: int, *, training: bool, half: bool = False) -> Callable[[str], P
 
     def build(device: str) -> Program:
         shape = LmShape(hidden=512, layers=4, heads=16, inner=1344, vocab=10_000, context=length)
+        held = Held()
 
         def window() -> None:
             model = DoubleExpLm(shape, device)
             optimizer = PlainAdamW(model.parameters()) if training else None
             x = torch.zeros(10, length, dtype=torch.int64, device="cpu").to(device)
             y = torch.zeros(10, dtype=torch.int64, device="cpu").to(device) if training else None
-            logits: Tensor | None = None
+            held["model"], held["optimizer"], held["x"], held["y"] = model, optimizer, x, y
             for _ in range(3):
+                if optimizer is not None:
+                    optimizer.zero_grad()
                 with autocast(device, on=half):
                     if not training:
                         model(x)
                         continue
-                    logits = model(x)
+                    held["logits"] = logits = model(x)
                 assert y is not None
                 assert optimizer is not None
-                loss = last_token_loss(logits[:, -1, :], y)
+                # `logits[:, -1, :]` as torch 2.6 recorded it: the slices that take everything were ops too.
+                last = logits.narrow(0, 0, 10).select(1, -1).narrow(1, 0, shape.vocab)
+                loss = last_token_loss(last, y)
                 loss.backward()
                 optimizer.step()
-                optimizer.zero_grad()
 
         return Program(prepare=nothing, window=window)
 

@@ -68,22 +68,26 @@ def model_of(arch: dict[str, Any], dtype: torch.dtype, device: str, attention: s
     return build_random(arch, dtype=dtype, device=device, attn_implementation=attention).train()
 
 
-def packed_step(arch: dict[str, Any], batch: int, length: int, *, lora: bool) -> Callable[[str], Program]:
+def packed_step(
+    arch: dict[str, Any], batch: int, length: int, *, lora: bool, upcast: bool = True
+) -> Callable[[str], Program]:
     """Three steps of a bf16 fine-tune with checkpointing on packed samples, from the loading of the model on."""
 
     def build(device: str) -> Program:
+        held = Held()
+
         def window() -> None:
-            model = model_of(arch, torch.bfloat16, device)
+            held["model"] = model = model_of(arch, torch.bfloat16, device)
             model.gradient_checkpointing_enable(gradient_checkpointing_kwargs={"use_reentrant": True})
             base = model
             if lora:
                 model.enable_input_require_grads()
                 model, base = with_lora(model)
             params = [p for p in model.parameters() if p.requires_grad]
-            optimizer = torch.optim.AdamW(params, lr=1e-5, foreach=True)
+            held["optimizer"] = optimizer = torch.optim.AdamW(params, lr=1e-5, foreach=True)
             x = torch.randint(0, 1000, (batch, length), device=device)
             for _ in range(3):
-                loss = upcast_loss(base, x)
+                loss = shifted_loss(base, x, upcast=upcast)
                 loss.backward()
                 torch.nn.utils.clip_grad_norm_(params, 1.0)
                 optimizer.step()
@@ -103,11 +107,12 @@ def with_lora(model: Any) -> tuple[Any, Any]:
     return wrapped, wrapped.get_base_model()
 
 
-def upcast_loss(model: Any, x: Tensor) -> Tensor:
-    """Cross-entropy as transformers 4.45 took it: logits to float32, a shifted contiguous copy, mean over tokens."""
+def shifted_loss(model: Any, x: Tensor, *, upcast: bool) -> Tensor:
+    """Cross-entropy as transformers 4.45 took it: logits to float32 (not in gpt_bigcode), a shifted contiguous copy."""
     hidden = model.base_model(input_ids=x, use_cache=False).last_hidden_state
     logits = model.get_output_embeddings()(hidden)
-    logits = logits.float()
+    if upcast:
+        logits = logits.float()
     shifted = logits[..., :-1, :].contiguous()
     return F.cross_entropy(shifted.view(-1, shifted.shape[-1]), x[..., 1:].contiguous().view(-1))
 
@@ -116,10 +121,11 @@ def plain_step(arch: dict[str, Any], optimizer: str, batch: int, attention: str 
     """Four float32 steps on samples of 128 tokens, labels as inputs, gradients dropped before each forward."""
 
     def build(device: str) -> Program:
+        held = Held()
+
         def window() -> None:
-            model = model_of(arch, torch.float32, device, attention)
-            update = getattr(torch.optim, optimizer)(model.parameters(), lr=0.001)
-            held = Held()
+            held["model"] = model = model_of(arch, torch.float32, device, attention)
+            held["update"] = update = getattr(torch.optim, optimizer)(model.parameters(), lr=0.001)
             for _ in range(4):
                 x = torch.zeros(batch, 128, dtype=torch.int64, device="cpu").to(device)
                 mask = torch.ones(batch, 128, dtype=torch.int64, device="cpu").to(device)
@@ -161,14 +167,14 @@ RECIPES = (
     ),
     Recipe(
         id="fms-a100_80gb-001",
-        build=packed_step(SANTACODER, 4, 2048, lora=False),
+        build=packed_step(SANTACODER, 4, 2048, lora=False, upcast=False),
         gpu="a100-80gb",
         family="hf bf16",
         notes=FLASH,
     ),
     Recipe(
         id="fms-a100_80gb-003",
-        build=packed_step(SANTACODER, 8, 2048, lora=False),
+        build=packed_step(SANTACODER, 8, 2048, lora=False, upcast=False),
         gpu="a100-80gb",
         family="hf bf16",
         notes=FLASH,

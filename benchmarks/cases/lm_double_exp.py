@@ -61,15 +61,15 @@ class Attention(nn.Module):
 
     def rotate(self, x: Tensor) -> Tensor:
         size = (x.shape[-2], self.shape.head_dim // 2)
-        cos = torch.empty(size, device="cpu").to(x.device)
-        sin = torch.empty(size, device="cpu").to(x.device)
+        cos = torch.ones(size, device="cpu").to(x.device)
+        sin = torch.zeros(size, device="cpu").to(x.device)
         a = x[..., 0::2] * cos - x[..., 1::2] * sin
         b = x[..., 0::2] * sin + x[..., 1::2] * cos
         return torch.cat((a.unsqueeze(-1), b.unsqueeze(-1)), dim=-1).flatten(-2)
 
     def attend(self, q: Tensor, k: Tensor, v: Tensor) -> Tensor:
         length = q.shape[-2]
-        mask = torch.empty(length, length, device="cpu").to(q.device)
+        mask = torch.ones(length, length, device="cpu").tril().to(q.device)
         scores = scores_of(q, k)
         scaled = scores / torch.sqrt(torch.tensor(q.shape[-1], device="cpu").to(q.device))
         scaled.masked_fill_(~mask.to(torch.bool), NEG_INF)
