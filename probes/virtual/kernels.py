@@ -16,6 +16,7 @@ from ilora_diag.hardware import scratch
 from ilora_diag.hardware.scratch import Scratch
 from ilora_diag.hardware.workspaces import addmm_uses_lt
 from ilora_diag.schema import Known, Unavailable
+from probes.virtual import reductions
 from probes.virtual.machine import Machine
 
 aten = torch.ops.aten
@@ -49,6 +50,9 @@ def after(machine: Machine, func: OpOverload, args: tuple[Any, ...], out: Any, d
         _gemm(machine, device)
         if func is aten.addmm.default:
             _gemm_and_bias(machine, args, device)
+        return
+    if func in reductions.OPERATORS:
+        _take(machine, func, reductions.scratch_of(machine, func, args, device), device)
         return
     rule = _RULES.get(func)
     if rule is not None:
