@@ -15,7 +15,7 @@ from ilora_diag.memory.events import TraceEvent
 from probes.virtual.machine import Machine
 from probes.virtual.patches import Patches
 
-_SKIPPED = ("probes/virtual/", "torch/_ops.py", "torch/utils/_python_dispatch.py", "weakref.py")
+_SKIPPED = ("probes/virtual/", "ilora_diag/memory/", "torch/_ops.py", "torch/utils/_python_dispatch.py", "weakref.py")
 _MAX_FRAMES = 48
 
 
@@ -55,7 +55,7 @@ class History:
         for card in self._machine.cards:
             trace = self._traces[card.index] if on else None
             wants_frames = on and context is not None
-            card.allocator.core.record = None if trace is None else _recorder(trace, frames=wants_frames)
+            card.allocator.core.record = None if trace is None else _recorder(self._machine, trace, frames=wants_frames)
 
     def snapshot(self, device: Any = None, **_: Any) -> dict[str, Any]:
         """The state of every card and the recorded events."""
@@ -88,17 +88,19 @@ class History:
         temporary.replace(path)
 
 
-def _recorder(trace: deque[dict[str, Any]], *, frames: bool) -> Any:
+def _recorder(machine: Machine, trace: deque[dict[str, Any]], *, frames: bool) -> Any:
     def record(event: TraceEvent) -> None:
         entry = event.to_dict(time_us=time.time_ns() // 1000)
-        entry["frames"] = _frames() if frames and event.action in ("alloc", "segment_alloc", "oom") else []
+        asks = frames and event.action in ("alloc", "segment_alloc", "oom")
+        operator = {"filename": "??", "line": 0, "name": machine.asking}
+        entry["frames"] = [operator, *_frames()] if asks else []
         trace.append(entry)
 
     return record
 
 
 def _frames() -> list[dict[str, Any]]:
-    """The Python frames of the caller, innermost first, without ours."""
+    """The Python frames of the caller, innermost first, without ours and the allocator's."""
     found: list[dict[str, Any]] = []
     frame = sys._getframe(2)
     while frame is not None and len(found) < _MAX_FRAMES:

@@ -73,6 +73,7 @@ class Machine:
         self.watch = Watch(self)
         self.alive: dict[int, Alive] = {}
         self.values: dict[int, torch.UntypedStorage] = {}
+        self.asking = ""
         self.attention: Counter[str] = Counter()
         self.substitutes: dict[Any, Any] = {}
         self._rules: dict[int, Any] = {}
@@ -104,6 +105,7 @@ class Machine:
     def allocate(self, size: int, device: int, op: str, *, module: str | None = None) -> tuple[int, Block | None]:
         """Take a block from a card's allocator and note it. Raises as `adopt`."""
         watch = self.watch
+        self.asking = op
         block = self._take(size, device) if size else None
         where = watch.module() if module is None else module
         number = self.ledger.add(size, device, where, op, watch.phase(), watch.step)

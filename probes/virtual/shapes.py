@@ -41,6 +41,10 @@ class ShapeCache:
         if recipe is not None:
             return args[0] if kind is _IN_PLACE else _make(recipe)
         out = compute()
+        if kind is _NEW and _shares_storage(out, args):
+            # Some operators return a view that their schema does not own up to, such as _unsafe_view.
+            self._kinds[func] = _OTHER
+            return out
         if kind is _IN_PLACE:
             self._known[key] = True
         else:
@@ -65,6 +69,12 @@ def _kind_of(func: OpOverload) -> str:
     if first_only and schema.is_mutable and len(returns) == 1 and str(returns[0].type) == "Tensor":
         return _OTHER if func._name.startswith(("aten::resize", "aten::set_", "aten::t_", "aten::trans")) else _IN_PLACE
     return _OTHER
+
+
+def _shares_storage(out: Any, args: tuple[Any, ...]) -> bool:
+    given = {value.untyped_storage()._cdata for value in args if isinstance(value, Tensor)}
+    members = out if isinstance(out, tuple) else (out,)
+    return any(isinstance(member, Tensor) and member.untyped_storage()._cdata in given for member in members)
 
 
 def _signature(values: Any) -> tuple[Any, ...]:
