@@ -54,14 +54,14 @@ def run_snapshot(request: SnapshotRequest, *, lang: Lang | None) -> ExitCode:
     snapshot = _only(found, request.device, file)
     if not request.full_paths:
         snapshot = redact(snapshot, this_identity())
+    if request.figure is not None:
+        _draw(snapshot, request.figure, language)
     if request.as_json:
         emit(to_json(snapshot, indent=2))
     elif request.as_markdown:
         emit(render_document(snapshot_document(snapshot, language.value, top=request.top)))
     else:
         emit(_on_terminal(snapshot, language, request.top))
-    if request.figure is not None:
-        _draw(snapshot, request.figure, language)
     return ExitCode.OK
 
 

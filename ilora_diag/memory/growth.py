@@ -111,7 +111,9 @@ def _repeat_ends(window: Window) -> list[int]:
         return []
     ends = [start - 1 for start in starts[1:]]
     tail = window.num_events - starts[-1]
-    return [*ends, window.num_events - 1] if abs(tail - usual) <= _EVEN_WITHIN * usual else ends
+    if tail > usual * (1 + _EVEN_WITHIN):
+        return []  # what repeats is a part of the window, not its course
+    return [*ends, window.num_events - 1] if tail >= usual * (1 - _EVEN_WITHIN) else ends
 
 
 def _suspects(

@@ -136,7 +136,7 @@ def _read_limited(stream: BinaryIO, max_bytes: int) -> bytes:
     while chunk := stream.read(min(_CHUNK_BYTES, max_bytes + 1 - parts.tell())):
         parts.write(chunk)
         if parts.tell() > max_bytes:
-            raise DamageError(f"holds more than {max_bytes} bytes once unpacked, the limit; --max-bytes raises it")
+            raise DamageError(f"holds more than {max_bytes} bytes once unpacked, the limit; --max-size raises it")
     return parts.getvalue()
 
 
@@ -146,7 +146,15 @@ def _unpickle(data: bytes) -> object:
         return _PlainUnpickler(io.BytesIO(data)).load()
     except RecursionError as error:
         raise DamageError("is nested deeper than any snapshot") from error
-    except (pickle.UnpicklingError, EOFError, ValueError, TypeError, LookupError, AttributeError) as error:
+    except (
+        pickle.UnpicklingError,
+        EOFError,
+        ValueError,
+        TypeError,
+        LookupError,
+        AttributeError,
+        ArithmeticError,
+    ) as error:
         raise DamageError(f"is damaged: {type(error).__name__}: {error}") from error
 
 

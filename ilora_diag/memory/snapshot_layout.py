@@ -16,7 +16,8 @@ a way not known here, so it is refused by name."""
 
 _WITHOUT_SIZE = frozenset(("snapshot", "user_defined"))
 _STATES = frozenset(("active_allocated", "active_awaiting_free", "active_pending_free", "inactive"))
-_MAX_ADDRESS = 1 << 64
+_LIMITS = {"addr": 1 << 64, "address": 1 << 64}  # addresses; everything else is a size, a time or a number of a thing
+_LIMIT = 1 << 62
 _EMPTY: list[FrameDict] = []
 
 
@@ -134,7 +135,7 @@ def _block(block: Any, where: str, address: int, stacks: _Stacks) -> BlockDict:
     if not isinstance(block, dict):
         raise DamageError(f"has {where} of type {type(block).__name__}; accepted: a dict")
     state = block.get("state")
-    if state not in _STATES:
+    if not isinstance(state, str) or state not in _STATES:
         raise DamageError(f"has {where} in state {reprlib.repr(state)}; accepted: {', '.join(sorted(_STATES))}")
     size = _size(block, "size", where)
     if not size:
@@ -160,7 +161,7 @@ def _trace(trace: Any, where: str, stacks: _Stacks) -> list[EventDict]:
         if not isinstance(event, dict):
             raise DamageError(f"has {where}[{index}] of type {type(event).__name__}; accepted: a dict")
         action = event.get("action")
-        if action not in ACTIONS:
+        if not isinstance(action, str) or action not in ACTIONS:
             raise DamageError(
                 f"has the action {reprlib.repr(action)} at {where}[{index}]: a snapshot of a newer format. "
                 f"Known here: {', '.join(sorted(ACTIONS))}"
@@ -169,7 +170,7 @@ def _trace(trace: Any, where: str, stacks: _Stacks) -> list[EventDict]:
         optional = action in _WITHOUT_SIZE
         for key in ("size", place):
             value = event.get(key)
-            if type(value) is int and 0 <= value < _MAX_ADDRESS:
+            if type(value) is int and 0 <= value < _LIMIT:
                 continue
             if value is None and (optional or key == "device_free"):
                 if optional:
@@ -178,8 +179,9 @@ def _trace(trace: Any, where: str, stacks: _Stacks) -> list[EventDict]:
             _size(event, key, f"{where}[{index}]")
         if type(event.get("stream")) is not int:
             event["stream"] = _integer(event, "stream", f"{where}[{index}]", default=0)
-        if "time_us" in event and type(event["time_us"]) is not int:
-            _integer(event, "time_us", f"{where}[{index}]")
+        time = event.get("time_us", 0)
+        if type(time) is not int or not 0 <= time < _LIMIT:
+            _size(event, "time_us", f"{where}[{index}]")
         event["frames"] = stacks.same(event.get("frames"), where)
     return events
 
@@ -199,8 +201,9 @@ def _integer(holder: dict[str, Any], key: str, where: str, *, default: int | Non
 
 def _size(holder: dict[str, Any], key: str, where: str, *, default: int | None = None) -> int:
     value = _integer(holder, key, where, default=default)
-    if not 0 <= value < _MAX_ADDRESS:
-        raise DamageError(f"has {where}.{key} = {value}; accepted: 0 to 2**64 - 1")
+    limit = _LIMITS.get(key, _LIMIT)
+    if not 0 <= value < limit:
+        raise DamageError(f"has {where}.{key} = {value}; accepted: 0 to 2**{limit.bit_length() - 1} - 1")
     return value
 
 

@@ -132,8 +132,9 @@ def rounding(settings: Mapping[str, Any]) -> Callable[[int], int]:
     """
     recorded = settings.get("roundup_power2_divisions")
     divisions = recorded if isinstance(recorded, dict) else {}
-    by_class = [divisions.get(str(1 << power), 0) for power in range(16)]
-    if not any(isinstance(value, int) and value > 1 for value in by_class):
+    told = [divisions.get(str(1 << power), 0) for power in range(16)]
+    by_class = [value if isinstance(value, int) else 0 for value in told]
+    if max(by_class) <= 1:
         return _round_to_512
     return lambda nbytes: _round_to_divisions(nbytes, by_class)
 

@@ -120,7 +120,8 @@ class SnapshotOom:
         missing_bytes: what it lacked beyond the device's free bytes and the free stretches of whole segments.
         verdict: unknown where the device's free bytes are.
         by_stack: who held the memory, largest first; sums to the allocated bytes of `state`.
-        give_way: the fewest of the largest of them that would have sufficed; empty where nothing or not all suffices.
+        give_way: the fewest of the largest of them that together hold the missing bytes; empty where nothing was
+            missing or all of them do not. In pieces, that need not make room for one block.
     """
 
     event: int

@@ -30,7 +30,7 @@ MESSAGES = {
     "snapshot.column.largest": "Largest free block",
     "snapshot.moment.before": "before the first event",
     "snapshot.moment.peak": "peak of allocated, event {event}",
-    "snapshot.moment.end": "end, {num} events later",
+    "snapshot.moment.end": "end, events after the peak: {num}",
     "snapshot.moment.only": "when the snapshot was taken",
     "snapshot.moment.reserved": "Reserved bytes peak at {size}, event {event}.",
     # what to know about the recording
@@ -38,8 +38,8 @@ MESSAGES = {
     "snapshot.note.dropped.none": "Dropped events: nothing points to any.",
     "snapshot.note.without_stack": "{num} of {total} allocations have no stack: C++ frames were not recorded, and "
     "autograd's own threads have no Python frames.",
-    "snapshot.note.rest": "By the allocator's rules {size} more were allocated at the peak: rests behind blocks that the "
-    "recording only shows being freed. The file does not hold their size, so they are not counted here.",
+    "snapshot.note.rest": "By the allocator's rules {size} more were allocated at the peak: rests behind blocks that "
+    "the recording only shows being freed. The file does not hold their size, so they are not counted here.",
     "snapshot.note.unmatched": "{num} events contradict each other or the final state; sizes are uncertain by what "
     "they concern.",
     "snapshot.note.settings": "Allocator settings: {settings}.",
@@ -74,8 +74,8 @@ MESSAGES = {
     "snapshot.growth.unknown": "Whether anything grows cannot be told: {reason}.",
     "snapshot.growth.suspects": "Blocks of these lines stay, step after step: a leak, or a cache that is meant "
     "to grow.",
-    "snapshot.growth.suspects.thirds": "Blocks of these lines come steadily and stay. Activations of a forward pass "
-    "under way look the same: record three steps or more to tell them from a leak.",
+    "snapshot.growth.suspects.inferred": "Blocks of these lines come steadily and stay. Activations of a forward pass "
+    "under way look the same: record three optimizer steps or more to tell them from a leak.",
     "snapshot.growth.ends": "Allocated at the end of each: {sizes}.",
     "snapshot.column.per_step": "Blocks that stay, by step",
     # failures
@@ -89,7 +89,7 @@ MESSAGES = {
     "snapshot.oom.limit": "The device had enough free memory. A limit on the process stopped it "
     "(set_per_process_memory_fraction, or per_process_memory_fraction in PYTORCH_CUDA_ALLOC_CONF).",
     "snapshot.oom.unknown": "Why it failed cannot be told: {reason}.",
-    "snapshot.oom.missing": "Missing were {size}. Without these it would have fitted: {parts}.",
+    "snapshot.oom.missing": "Missing were {size}. The largest holders that together have as much: {parts}.",
     "snapshot.oom.missing.none": "Missing were {size}, more than everything allocated.",
     "snapshot.oom.part": "{site} ({size})",
     # figure

@@ -33,7 +33,7 @@ MESSAGES = {
     "snapshot.column.largest": "最大の空きブロック",
     "snapshot.moment.before": "最初のイベント以前",
     "snapshot.moment.peak": "allocated のピーク（イベント {event}）",
-    "snapshot.moment.end": "終了時（{num} イベント後）",
+    "snapshot.moment.end": "終了時（ピークから {num} イベント後）",
     "snapshot.moment.only": "スナップショット取得時",
     "snapshot.moment.reserved": "reserved のピークは {size}（イベント {event}）です。",
     # what to know about the recording
@@ -76,9 +76,9 @@ MESSAGES = {
     "snapshot.growth.unknown": "増加の有無は判定できません: {reason}。",
     "snapshot.growth.suspects": "次の箇所のブロックはステップごとに残り続けます。リークか、"
     "意図して成長するキャッシュです。",
-    "snapshot.growth.suspects.thirds": "次の箇所のブロックは継続的に確保され、残っています。"
+    "snapshot.growth.suspects.inferred": "次の箇所のブロックは継続的に確保され、残っています。"
     "実行途中の順伝播の活性値も同じ形になるため、"
-    "リークと区別するには 3 ステップ以上を記録してください。",
+    "リークと区別するには オプティマイザの 3 ステップ以上を記録してください。",
     "snapshot.growth.ends": "各終了時の allocated: {sizes}。",
     "snapshot.column.per_step": "残ったブロック数（ステップ別）",
     # failures
@@ -92,7 +92,7 @@ MESSAGES = {
     "snapshot.oom.limit": "デバイスには十分な空きがありました。プロセスへの上限により失敗しています"
     "（set_per_process_memory_fraction、または PYTORCH_CUDA_ALLOC_CONF の per_process_memory_fraction）。",
     "snapshot.oom.unknown": "失敗の理由は判定できません: {reason}。",
-    "snapshot.oom.missing": "不足は {size}。次の分がなければ収まりました: {parts}。",
+    "snapshot.oom.missing": "不足は {size}。合わせてこの量に達する、大きい順で最少の保持箇所: {parts}。",
     "snapshot.oom.missing.none": "不足は {size} で、割り当て済みの全量を超えています。",
     "snapshot.oom.part": "{site}（{size}）",
     # figure

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from ilora_diag.schema import Unavailable
-from ilora_diag.schema.snapshot import GrowthSuspect, SnapshotOom, StepMarker
+from ilora_diag.schema.snapshot import GrowthSuspect, OomVerdict, SnapshotOom, StepMarker
 from ilora_diag.units import format_bytes
 from reports.blocks import Alert, Block, Code, Paragraph, Section, Table, Text, code, strong
 from reports.view.snapshot_story import SnapshotStory, share_of
@@ -24,16 +24,17 @@ def growth(story: SnapshotStory) -> Section | None:
         Paragraph(text=words("snapshot.growth.ends", sizes=_sizes(found.step_end_allocated_bytes))),
     ]
     by_thirds = found.marker is StepMarker.THIRDS
+    inferred = found.marker in (StepMarker.THIRDS, StepMarker.REPEAT)
     if isinstance(suspects, Unavailable):
         blocks.append(Paragraph(text=words("snapshot.growth.unknown", reason=words.reason(suspects.reason))))
     elif not suspects:
         key = "snapshot.growth.none.thirds" if by_thirds else "snapshot.growth.none"
         blocks.append(Paragraph(text=words(key)))
     else:
-        key = "snapshot.growth.suspects.thirds" if by_thirds else "snapshot.growth.suspects"
-        blocks.append(Alert(kind="note" if by_thirds else "warning", text=words(key)))
+        key = "snapshot.growth.suspects.inferred" if inferred else "snapshot.growth.suspects"
+        blocks.append(Alert(kind="note" if inferred else "warning", text=words(key)))
         blocks.append(_suspects(story, suspects))
-        if suspects[0].frames:
+        if len(suspects[0].frames) > 1:
             blocks.append(Paragraph(text=words("snapshot.frames", site=suspects[0].site)))
             blocks.append(Code(text="\n".join(suspects[0].frames), language="text"))
     return Section(title=title, blocks=tuple(blocks), brief=True)
@@ -87,7 +88,8 @@ def _verdict(story: SnapshotStory, event: SnapshotOom) -> str:
 
 def _missing(story: SnapshotStory, event: SnapshotOom) -> str:
     words, missing = story.words, event.missing_bytes
-    if isinstance(missing, Unavailable) or not missing:
+    # In pieces, bytes that others give back need not lie in one: there the remedy is the verdict's.
+    if isinstance(missing, Unavailable) or not missing or event.verdict is OomVerdict.FRAGMENTATION:
         return ""
     size = format_bytes(missing)
     if not event.give_way:

@@ -42,7 +42,7 @@ def peak(story: SnapshotStory) -> Section | None:
     if not device.by_stack or all(part.before_window for part in device.by_stack):
         return None
     blocks: list[Block] = [_sites(story, device.by_stack), _ops(story)]
-    made = [part for part in device.by_stack if part.frames]
+    made = [part for part in device.by_stack if len(part.frames) > 1]
     blocks += _stacks(story, made[:_NUM_STACKS])
     return Section(title=words("snapshot.peak.title"), blocks=tuple(blocks), brief=True)
 
@@ -58,7 +58,7 @@ def before(story: SnapshotStory) -> Section | None:
     blocks: list[Block] = [_sites(story, parts)]
     if len(told) < len(parts):
         blocks.append(Paragraph(text=words("snapshot.before.unknown")))
-    blocks += _stacks(story, told[:1])
+    blocks += _stacks(story, [part for part in told if len(part.frames) > 1][:1])
     return Section(title=title, blocks=tuple(blocks), brief=True)
 
 

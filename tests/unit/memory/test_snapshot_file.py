@@ -75,6 +75,7 @@ def test_even_harmless_classes_are_refused_since_no_snapshot_needs_one(
         (b"\x80\x04t.", "is damaged"),
         (b"\x80\x04}a.", "is damaged"),
         (b"\x80\x04j\xff\xff\xff\x00.", "is damaged"),
+        (b"\x80\x04\x95" + b"\xff" * 8 + b"}.", "is damaged"),
         (b"\x80\x09}.", "protocol 9"),
         (b"\x80\x04" + b"(" * 200_000 + b"l" * 3, "LIST"),
         (b"(dp0\n.", "is not a pickle of protocol 2 to 5"),
