@@ -54,7 +54,7 @@ def _lost(survivors: int, window: Window) -> str:
     if window.opens_mid_free:
         causes.append("the window opens in the middle of a free")
     return (
-        f"events are missing, at least {survivors + window.opens_mid_free}: {'; '.join(causes)}. Either the buffer "
+        f"at least {survivors + window.opens_mid_free} events are missing: {'; '.join(causes)}. Either the buffer "
         "(max_entries) was full, or recording was switched on a second time; the file does not tell how many"
     )
 

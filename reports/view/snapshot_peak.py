@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Mapping, Sequence
 
 from ilora_diag.schema import Unavailable
 from ilora_diag.schema.snapshot import MemoryState, StackBytes
@@ -12,28 +12,31 @@ from reports.view.snapshot_story import SnapshotStory, share_of
 from reports.view.teller import setting_text
 
 _NUM_STACKS = 3
+_QUANTITIES: Mapping[str, Callable[[MemoryState], int]] = {
+    "requested": lambda state: state.requested_bytes,
+    "internal": lambda state: state.internal_fragmentation_bytes,
+    "allocated": lambda state: state.allocated_bytes,
+    "reserved": lambda state: state.reserved_bytes,
+    "external": lambda state: state.external_fragmentation_bytes,
+    "split": lambda state: state.inactive_split_bytes,
+    "largest": lambda state: state.largest_free_block_bytes,
+}
 
 
 def moments(story: SnapshotStory) -> Section:
     """Before, peak, end; and how far the recording can be trusted."""
     words, device = story.words, story.device
-    rows: list[tuple[Text, ...]] = []
+    states = {"only": device.end}
     if device.num_events > 1:
-        later = device.num_events - 1 - device.peak.allocated_event
-        rows.append(_moment(words("snapshot.moment.before"), device.before_window))
-        rows.append(_moment(words("snapshot.moment.peak", event=device.peak.allocated_event), device.peak.state))
-        rows.append(_moment(words("snapshot.moment.end", num=later), device.end))
-    else:
-        rows.append(_moment(words("snapshot.moment.only"), device.end))
-    names = ("moment", "requested", "allocated", "reserved", "internal", "external", "split", "largest")
-    table = Table(
-        columns=tuple(words(f"snapshot.column.{name}") for name in names),
-        rows=tuple(rows),
-        numeric=tuple(range(1, len(names))),
-    )
-    return Section(
-        title=words("snapshot.moments.title"), blocks=(table, Bullets(items=tuple(_notes(story)))), brief=True
-    )
+        states = {"before": device.before_window, "peak": device.peak.state, "end": device.end}
+    columns = ("", *(words(f"snapshot.moment.{name}") for name in states))
+    rows: list[tuple[Text, ...]] = [
+        (words(f"snapshot.quantity.{name}"), *(format_bytes(amount(state)) for state in states.values()))
+        for name, amount in _QUANTITIES.items()
+    ]
+    table = Table(columns=columns, rows=tuple(rows), numeric=tuple(range(1, len(columns))))
+    notes = Bullets(items=tuple(_notes(story)))
+    return Section(title=words("snapshot.moments.title"), blocks=(table, notes), brief=True)
 
 
 def peak(story: SnapshotStory) -> Section | None:
@@ -62,22 +65,12 @@ def before(story: SnapshotStory) -> Section | None:
     return Section(title=title, blocks=tuple(blocks), brief=True)
 
 
-def _moment(name: str, state: MemoryState) -> tuple[Text, ...]:
-    sizes = (
-        state.requested_bytes,
-        state.allocated_bytes,
-        state.reserved_bytes,
-        state.internal_fragmentation_bytes,
-        state.external_fragmentation_bytes,
-        state.inactive_split_bytes,
-        state.largest_free_block_bytes,
-    )
-    return (name, *map(format_bytes, sizes))
-
-
 def _notes(story: SnapshotStory) -> list[Text]:
     words, device, snapshot = story.words, story.device, story.snapshot
     notes: list[Text] = []
+    if device.num_events > 1:
+        event = words("snapshot.moment.first") if device.peak.allocated_event < 0 else str(device.peak.allocated_event)
+        notes.append(words("snapshot.moment.events", num=f"{device.num_events:,}", event=event))
     if device.peak.reserved_bytes != device.peak.state.reserved_bytes:
         size = format_bytes(device.peak.reserved_bytes)
         notes.append(words("snapshot.moment.reserved", size=size, event=device.peak.reserved_event))

@@ -9,6 +9,7 @@ from ilora_diag.schema.snapshot import OpBytes, SnapshotDevice, StackBytes
 from reports.messages import Words
 
 _NO_STACK = "(no stack recorded)"
+_BEFORE = "(before the window)"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -26,7 +27,7 @@ class SnapshotStory:
 
     def site(self, part: StackBytes) -> str:
         """Who allocated a part."""
-        return self._named(part.site, before=part.before_window and not part.frames and part.site.endswith("window)"))
+        return self._named(part.site, before=part.before_window and part.site == _BEFORE)
 
     def op(self, part: OpBytes) -> str:
         """Which operator allocated a part."""
