@@ -86,11 +86,11 @@ def _state(story: SnapshotStory) -> str:
     """A file without events: only the stacks that blocks kept tell anything."""
     device, whole = story.device, story.device.peak.allocated_bytes
     sizes = {"allocated": format_bytes(whole), "reserved": format_bytes(device.peak.state.reserved_bytes)}
-    told = [part for part in (*device.by_stack, *device.before_by_stack) if part.frames]
+    told = [part for part in (*device.by_stack, *device.before_by_stack) if story.is_told(part)]
     if not told:
         return story.words("snapshot.headline.plain", device=device.index, **sizes)
     part = max(told, key=lambda one: one.size_bytes)
-    unknown = sum(one.size_bytes for one in device.before_by_stack if not one.frames)
+    unknown = sum(one.size_bytes for one in device.before_by_stack if not story.is_told(one))
     return story.words(
         "snapshot.headline.state",
         device=device.index,

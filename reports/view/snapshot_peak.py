@@ -53,7 +53,7 @@ def peak(story: SnapshotStory) -> Section | None:
 def before(story: SnapshotStory) -> Section | None:
     """What the window found, by the stacks that blocks kept; None where none kept any."""
     words, parts = story.words, story.device.before_by_stack
-    told = [part for part in parts if part.frames]
+    told = [part for part in parts if story.is_told(part)]
     if not told:
         return None
     whole_window = all(part.before_window for part in story.device.by_stack)

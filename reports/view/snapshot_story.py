@@ -29,6 +29,10 @@ class SnapshotStory:
         """Who allocated a part."""
         return self._named(part.site, before=part.before_window and part.site == _BEFORE)
 
+    def is_told(self, part: StackBytes) -> bool:
+        """Whether a stack says who allocated a part."""
+        return part.site not in (_NO_STACK, _BEFORE)
+
     def op(self, part: OpBytes) -> str:
         """Which operator allocated a part."""
         return self._named(part.op, before=part.before_window)
