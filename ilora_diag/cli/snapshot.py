@@ -38,7 +38,8 @@ def snapshot(
     What the peak consists of, what was there before the recording, fragmentation, growth from step to step, and what
     an out-of-memory event lacked. Nothing in the file is executed.
 
-    Exit status: 0 told; 1 nothing to draw for --figure; 2 no such file, not a snapshot, or one that is damaged or hostile.
+    Exit status: 0 told; 1 nothing to draw for --figure; 2 no such file, not a snapshot, or one that is damaged or
+    hostile.
     """
     from ilora_diag.cli.snapshot_command import SnapshotRequest, run_snapshot
 
