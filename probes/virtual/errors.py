@@ -25,3 +25,12 @@ def refusing(what: str, why: str) -> Callable[..., Any]:
         raise NotCarriedError(what, why)
 
     return refused
+
+
+def refusing_type(what: str, why: str) -> type:
+    """A class that names what the device cannot carry when it is called; annotations and `isinstance` may use it."""
+
+    def refused(cls: type, *args: Any, **kwargs: Any) -> Any:
+        raise NotCarriedError(what, why)
+
+    return type(what.rpartition(".")[2], (), {"__new__": refused})

@@ -11,7 +11,7 @@ from ilora_diag.hardware.torch_versions import torch_facts
 from ilora_diag.schema import Unavailable
 from probes.virtual import devices, memory_functions, random_numbers, streams
 from probes.virtual.devices import index_of
-from probes.virtual.errors import refusing
+from probes.virtual.errors import refusing, refusing_type
 from probes.virtual.machine import Machine
 from probes.virtual.patches import Patches
 
@@ -71,9 +71,11 @@ def _asks_a_device(value: Any, name: str) -> bool:
 
 def _refusals(module: Any, answers: dict[str, Any]) -> dict[str, Any]:
     """Everything public that nobody answers: refused by name, so that no half-working call goes unnoticed."""
-    unknown = "the model has no answer to it"
-    names = unanswered(module) - set(answers)
-    return {name: refusing(f"torch.cuda.{name}", _REASONS.get(name, unknown)) for name in names}
+    found = {}
+    for name in unanswered(module) - set(answers):
+        refused = refusing_type if isinstance(getattr(module, name), type) else refusing
+        found[name] = refused(f"torch.cuda.{name}", _REASONS.get(name, "the model has no answer to it"))
+    return found
 
 
 def _nothing(*args: Any, **kwargs: Any) -> None:
@@ -114,12 +116,18 @@ def _install_accelerator(machine: Machine, patches: Patches, answers: dict[str, 
     }
     patches.replace_all(torch._C, given, only_present=True)
     patches.replace(torch, "Stream", answers["Stream"])
-    patches.replace(torch, "Event", lambda device=None, **given: _event(machine, answers, device, **given))
+    patches.replace(torch, "Event", _event_type(machine, answers["Event"]))
 
 
-def _event(machine: Machine, answers: dict[str, Any], device: Any = None, **given: Any) -> Any:
-    index_of(machine, device)
-    return answers["Event"](**given)
+def _event_type(machine: Machine, event: Any) -> type:
+    """`torch.Event` names the device first."""
+
+    class Event(event):  # type: ignore[misc]
+        def __init__(self, device: Any = None, **given: Any) -> None:
+            index_of(machine, device)
+            super().__init__(**given)
+
+    return Event
 
 
 def _install_versions(machine: Machine, patches: Patches) -> None:

@@ -146,6 +146,10 @@ def functions(machine: Machine) -> dict[str, Any]:
         def __init__(self, enable_timing: bool = False, blocking: bool = False, interprocess: bool = False) -> None:
             super().__init__(machine, enable_timing=enable_timing)
 
+    class VirtualContext(StreamContext):
+        def __init__(self, stream: Stream | None) -> None:
+            super().__init__(machine, stream)
+
     def set_stream(stream: Stream | None) -> None:
         if stream is not None:
             machine.current_device = stream.device_index
@@ -159,8 +163,8 @@ def functions(machine: Machine) -> dict[str, Any]:
     return {
         "Stream": VirtualStream,
         "Event": VirtualEvent,
-        "stream": lambda stream: StreamContext(machine, stream),
-        "StreamContext": lambda stream: StreamContext(machine, stream),
+        "stream": VirtualContext,
+        "StreamContext": VirtualContext,
         "set_stream": set_stream,
         "current_stream": current_stream,
         "default_stream": lambda device=None: VirtualStream(device, stream_id=0),
