@@ -19,6 +19,16 @@ MAX_BYTES = 4 << 20
 MAX_FLOATS = 64
 _is_meta = torch._C.TensorBase.is_meta.__get__  # type: ignore[attr-defined]
 _Storage: Any = torch.UntypedStorage
+_DECIDING = {
+    torch.ops.aten.bitwise_or.Tensor: True,
+    torch.ops.aten.bitwise_or_.Tensor: True,
+    torch.ops.aten.logical_or.default: True,
+    torch.ops.aten.logical_or_.default: True,
+    torch.ops.aten.bitwise_and.Tensor: False,
+    torch.ops.aten.bitwise_and_.Tensor: False,
+    torch.ops.aten.logical_and.default: False,
+    torch.ops.aten.logical_and_.default: False,
+}
 _KEPT_FINITE = {torch.ops.aten._amp_foreach_non_finite_check_and_unscale_.default}
 
 
@@ -76,8 +86,11 @@ def propagate(machine: Machine, func: OpOverload, args: tuple[Any, ...], kwargs:
     complete = not random and all(is_small(member) for member in outs) and _collect(machine, args, kwargs, hosts)
     if not complete or func in _KEPT_FINITE:
         if func not in _KEPT_FINITE:
+            decided = _decided(machine, func, args)
             for tensor in written:
                 forget(machine, tensor)
+            if decided is not None and len(outs) == 1:
+                remember(machine, outs[0], torch.full(outs[0].shape, decided))
         return
     swap = _swapper(hosts)
     host_kwargs = {name: swap(value) for name, value in kwargs.items()}
@@ -94,6 +107,18 @@ def propagate(machine: Machine, func: OpOverload, args: tuple[Any, ...], kwargs:
         key = tensor.untyped_storage()._cdata
         if _is_meta(tensor) and isinstance(value, Tensor) and key not in machine.values:
             remember(machine, tensor, value)
+
+
+def _decided(machine: Machine, func: OpOverload, args: tuple[Any, ...]) -> bool | None:
+    """What `or` and `and` give when one side alone decides: a loop of generation ends at its longest that way."""
+    deciding = _DECIDING.get(func)
+    if deciding is None:
+        return None
+    for value in args[:2]:
+        host = known(machine, value) if isinstance(value, Tensor) and value.dtype is torch.bool else None
+        if host is not None and bool((host == deciding).all()):
+            return deciding
+    return None
 
 
 def _collect(machine: Machine, args: tuple[Any, ...], kwargs: dict[str, Any], hosts: dict[int, Tensor]) -> bool:

@@ -216,3 +216,13 @@ def test_random_numbers(card: Machine) -> None:
     assert torch.equal(torch.rand(2, generator=host), torch.rand(2, generator=torch.Generator().manual_seed(1)))
     with torch.random.fork_rng():
         torch.rand(1)
+
+
+def test_one_side_can_decide_what_the_other_nobody_knows(card: Machine) -> None:
+    unknown = torch.rand(3, device="cuda") > 0.5
+    yes, no = torch.ones(3, dtype=torch.bool).cuda(), torch.zeros(3, dtype=torch.bool).cuda()
+    assert bool((unknown | yes).all())
+    assert not bool((unknown & no).any())
+    assert list(card.notes.sentences()) == []
+    assert not bool((unknown | no).any())
+    assert list(card.notes.sentences()) != []
