@@ -235,4 +235,4 @@ def _hosts_to_meta(args: tuple[Any, ...]) -> tuple[Any, ...]:
 
 
 def _first_line(error: BaseException) -> str:
-    return str(error).splitlines()[0] if str(error) else type(error).__name__
+    return str(error).splitlines()[0].partition(". ")[0] if str(error) else type(error).__name__

@@ -25,11 +25,14 @@ def run(func: OpOverload, args: tuple[Any, ...]) -> Any:
         return NOT_OURS
     if kind == "in place":
         return None
-    return [torch.empty_strided(tensor.shape, tensor.stride(), dtype=tensor.dtype, device=META) for tensor in args[0]]
+    first = next(value for value in args if isinstance(value, (list, tuple)))
+    return [torch.empty_strided(tensor.shape, tensor.stride(), dtype=tensor.dtype, device=META) for tensor in first]
 
 
 def _kind_of(func: OpOverload) -> str:
     name = func._name
+    if name.startswith("aten::_fused_") and func._schema.is_mutable and not func._schema.returns:
+        return "in place"  # the fused optimizers, not all of which have meta kernels
     if not name.startswith("aten::_foreach_"):
         return "other"
     if func._schema.is_mutable:
