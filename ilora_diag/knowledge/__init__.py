@@ -1,0 +1,1 @@
+"""What is known about error texts: their signatures, their numbers, and what confirms or refutes each cause."""
