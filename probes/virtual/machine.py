@@ -38,6 +38,20 @@ class Card:
         return max(0, self.total_bytes - self.context_bytes - self.other_bytes - self.allocator.reserved_bytes)
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Refused:
+    """A request that a card could not meet: what asked, when, and what the user would read."""
+
+    device: int
+    size: int
+    module: str
+    op: str
+    phase: str
+    step: int
+    num_events: int
+    message: str
+
+
 @dataclass(slots=True)
 class Alive:
     """A storage on a card: the block under it, and its number in the ledger."""
@@ -74,6 +88,7 @@ class Machine:
         self.alive: dict[int, Alive] = {}
         self.values: dict[int, torch.UntypedStorage] = {}
         self.asking = ""
+        self.refused: list[Refused] = []
         self.attention: Counter[str] = Counter()
         self.substitutes: dict[Any, Any] = {}
         self._rules: dict[int, Any] = {}
@@ -165,7 +180,23 @@ class Machine:
         except VmmUnsupported as error:
             raise RuntimeError(str(error)) from None
         except AllocatorOutOfMemory as error:
+            self._note_refusal(size, device, str(error))
             raise torch.OutOfMemoryError(str(error)) from None
+
+    def _note_refusal(self, size: int, device: int, message: str) -> None:
+        watch = self.watch
+        self.refused.append(
+            Refused(
+                device=device,
+                size=size,
+                module=watch.module(),
+                op=self.asking,
+                phase=watch.phase(),
+                step=watch.step,
+                num_events=len(self.ledger.events),
+                message=message,
+            )
+        )
 
 
 def environment() -> dict[str, str]:
