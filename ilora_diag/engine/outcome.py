@@ -56,6 +56,7 @@ class ChildSpec:
         grace: seconds between signals.
         max_document_bytes: a longer document is GARBLED; the rest of it is read and dropped.
         keep_head_bytes, keep_tail_bytes: of each of stdout and stderr; what lies between is counted and dropped.
+        echo: also pass both streams on to our stderr as they come.
     """
 
     argv: tuple[str, ...]
@@ -67,6 +68,7 @@ class ChildSpec:
     max_document_bytes: int = 16 << 20
     keep_head_bytes: int = 16 << 10
     keep_tail_bytes: int = 64 << 10
+    echo: bool = False
 
     def __post_init__(self) -> None:
         assert self.argv, "a child has a command"

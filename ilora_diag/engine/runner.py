@@ -23,7 +23,7 @@ from itertools import chain
 
 from ilora_diag.engine.outcome import RESULT_FD_VARIABLE, Captured, ChildOutcome, ChildSpec, ChildStatus
 from ilora_diag.engine.processes import Family, Waiter
-from ilora_diag.engine.streams import BoundedBuffer, Drain
+from ilora_diag.engine.streams import BoundedBuffer, Drain, EchoBuffer
 from ilora_diag.engine.supervise import Poll, Supervisor
 from ilora_diag.schema.codec import parse
 from ilora_diag.schema.errors import SchemaError
@@ -43,7 +43,8 @@ def run_child(spec: ChildSpec, poll: Poll | None = None) -> ChildOutcome:
     """
     started_at, clock, family = time.time(), time.monotonic(), Family()
     document = BoundedBuffer(spec.max_document_bytes, 0)
-    stdout, stderr = (BoundedBuffer(spec.keep_head_bytes, spec.keep_tail_bytes) for _ in range(2))
+    kept = EchoBuffer if spec.echo else BoundedBuffer
+    stdout, stderr = (kept(spec.keep_head_bytes, spec.keep_tail_bytes) for _ in range(2))
     try:
         process, drain = _spawn(spec, family, (document, stdout, stderr))
     except (OSError, ValueError, subprocess.SubprocessError) as error:

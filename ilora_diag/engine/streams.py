@@ -7,12 +7,14 @@ import selectors
 import threading
 import time
 from collections.abc import Iterable
+from contextlib import suppress
 from dataclasses import dataclass, field
 from typing import IO
 
 from ilora_diag.engine.outcome import Captured
 
 _CHUNK_BYTES = 1 << 16
+_STDERR_FD = 2
 _TICK_S = 0.05  # how soon the drain notices that it is to finish
 
 
@@ -58,6 +60,17 @@ class BoundedBuffer:
         excess = len(self._tail) - self.keep_tail_bytes
         if excess > 0:
             del self._tail[:excess]
+
+
+class EchoBuffer(BoundedBuffer):
+    """Keeps a stream likewise, and passes every byte on to our own stderr at once."""
+
+    def add(self, chunk: bytes) -> None:
+        """Take in the next bytes. A stderr that nobody reads any more is no reason to stop."""
+        BoundedBuffer.add(self, chunk)
+        with suppress(OSError):
+            while chunk:
+                chunk = chunk[os.write(_STDERR_FD, chunk) :]
 
 
 class Drain(threading.Thread):
