@@ -31,6 +31,7 @@ _keys_of = torch._C._dispatch_keys
 _has_kernel = torch._C._dispatch_has_kernel_for_dispatch_key
 _CARD = torch.device("cuda", 0)
 META = torch.device("meta")
+_MATRIX_PRODUCTS = (torch.ops.aten.mm.default, torch.ops.aten.addmm.default)
 
 _Mode: Any = TorchDispatchMode  # its constructor is not typed
 Handler = Callable[["VirtualDispatch", OpOverload, tuple[Any, ...], dict[str, Any]], Any]
@@ -142,6 +143,14 @@ class VirtualDispatch(_Mode):  # type: ignore[misc]
                 return func(*args, **kwargs)
         except NotImplementedError as error:
             raise NotCarriedError(f"the operator {func}", f"it has no meta kernel ({_first_line(error)})") from error
+        except RuntimeError as error:
+            if "no fake impl registered" in str(error):
+                raise NotCarriedError(
+                    f"the operator {func}", f"it has no meta kernel ({_first_line(error)})"
+                ) from error
+            if func in _MATRIX_PRODUCTS and "reduction dim" in str(error):
+                raise RuntimeError(_cannot_multiply(*args[-2:])) from None
+            raise
         finally:
             machine.in_kernel = False
 
@@ -219,6 +228,12 @@ class VirtualDispatch(_Mode):  # type: ignore[misc]
             return substitute(*args, **kwargs) if substitute is not None else func.decompose(*args, **kwargs)
 
 
+def _cannot_multiply(left: Tensor, right: Tensor) -> str:
+    """The words of CUDA's kernel, which meta kernels put otherwise."""
+    shapes = " and ".join("x".join(map(str, tensor.shape)) for tensor in (left, right))
+    return f"mat1 and mat2 shapes cannot be multiplied ({shapes})"
+
+
 def _host_to_meta(value: Any) -> Any:
     if isinstance(value, Tensor) and not _is_meta(value):
         return value.to(META)
@@ -232,6 +247,10 @@ def _hosts_to_meta(args: tuple[Any, ...]) -> tuple[Any, ...]:
         else _host_to_meta(value)
         for value in args
     )
+
+
+def _no_meta_kernel(func: OpOverload, error: BaseException) -> NotCarriedError:
+    return NotCarriedError(f"the operator {func}", f"it has no meta kernel ({_first_line(error)})")
 
 
 def _first_line(error: BaseException) -> str:

@@ -16,7 +16,7 @@ from torch import Tensor
 
 from probes.virtual.attention import Attention
 from probes.virtual.dispatch import is_virtual
-from probes.virtual.errors import NotCarriedError, refusing
+from probes.virtual.errors import refusing
 from probes.virtual.machine import Machine
 from probes.virtual.patches import Patches
 
@@ -71,14 +71,14 @@ def _recurrent(name: str) -> Callable[..., Any]:
     return refusing(f"torch.nn.{name}", "cuDNN's recurrent kernels keep a reserve whose size only cuDNN knows")
 
 
+_RECURRENT = {"lstm": "LSTM", "gru": "GRU", "rnn_tanh": "RNN", "rnn_relu": "RNN"}
 _FUSED: dict[str, Callable[..., Any]] = {
     "dropout": dropout,
     "softmax.int": softmax,
     "log_softmax.int": log_softmax,
     "rms_norm": rms_norm,
     "silu_backward": silu_backward,
-    "lstm.input": _recurrent("LSTM"),
-    "gru.input": _recurrent("GRU"),
+    **{f"{name}.{overload}": _recurrent(kind) for name, kind in _RECURRENT.items() for overload in ("input", "data")},
 }
 
 
@@ -113,32 +113,7 @@ def install(machine: Machine, patches: Patches) -> None:
     patches.replace(torch._C, "_group_tensors_by_device_and_dtype", group)
     patches.replace(torch.autograd, "backward", _told(torch.autograd.backward, machine))
     patches.replace(torch.autograd, "grad", _told(torch.autograd.grad, machine))
-    patches.replace(
-        torch, "compile", refusing("torch.compile", "the compiled kernels and their buffers are decided on the card")
-    )
     patches.replace(torch._C, "_cuda_clearCublasWorkspaces", machine.drop_workspaces)
-    _refuse_files(patches)
-
-
-def _refuse_files(patches: Patches) -> None:
-    """Safetensors copies tensors to the host before it writes them; there they would be zeros."""
-    try:
-        import safetensors.torch as files
-    except ImportError:
-        return
-
-    def checked(plain: Callable[..., Any]) -> Callable[..., Any]:
-        def convert(tensor: Tensor, *args: Any, **kwargs: Any) -> Any:
-            if is_virtual(tensor):
-                raise NotCarriedError("saving a tensor of the card", "nobody computed its values; save from a real run")
-            return plain(tensor, *args, **kwargs)
-
-        return convert
-
-    # The converter's name in safetensors 0.5 to 0.7, and since 0.8.
-    for name in ("_tobytes", "_to_ndarray"):
-        if name in vars(files):
-            patches.replace(files, name, checked(vars(files)[name]))
 
 
 def _told(function: Callable[..., Any], machine: Machine) -> Callable[..., Any]:
