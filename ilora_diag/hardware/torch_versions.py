@@ -6,6 +6,8 @@ Sources:
 * cublasLt: pytorch PR #156495 (one Lt workspace kept per handle and stream), PR #175879 (March 2026: the unified
   workspace is used by default, before that only its size was), PR #194311 (no caching). Boundaries between a merge date
   and a release are [derived].
+* autocast: PR #165068 (December 2025) keeps no cast weights under inference_mode; a recording of 2.11 shows it, 2.13
+  was tried. That 2.10 does not have it yet is [derived].
 * attention: sdp_utils.cpp of three trees; which release carries which is told by a template parameter of
   sdp_utils_cpp.h (`supports_mqa`: absent in 2.13.0, present in 2.14.1 and 2.15.0).
 """
@@ -83,6 +85,7 @@ class TorchFacts:
         cudnn_first: when cuDNN attention is tried first, on compute capability 9.x and 10.x.
         attention_2_14: whether attention follows the rules of 2.14 (GQA in the efficient kernel, dropout in sixteenths
             and head dimensions by direction for cuDNN).
+        autocast_cache_in_inference: whether autocast keeps cast weights under `inference_mode`.
         note: how an unknown version was answered; empty for a known one.
     """
 
@@ -97,6 +100,7 @@ class TorchFacts:
     lt_workspace: LtWorkspace
     cudnn_first: CudnnFirst
     attention_2_14: bool
+    autocast_cache_in_inference: bool
     note: str = ""
 
 
@@ -183,5 +187,6 @@ def torch_facts(text: str) -> TorchFacts:
         lt_workspace=_lt_workspace(minor),
         cudnn_first=_cudnn_first(minor),
         attention_2_14=minor >= (2, 14),
+        autocast_cache_in_inference=minor < (2, 11),
         note=_note(version, minor),
     )

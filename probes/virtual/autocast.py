@@ -3,7 +3,7 @@
 PyTorch's own kernels ask the C++ device, which is `meta` here, and cast nothing. The lists are the documented ones
 (torch.amp, "CUDA Op-Specific Behavior"; aten/src/ATen/autocast_mode.h). A cast is kept until the outermost autocast
 block ends if it is a float32 leaf that requires a gradient, is no view, and goes to the lower-precision type; so frozen
-weights are cast again at every use.
+weights are cast again at every use. Newer versions keep nothing under `inference_mode` (`torch_versions`).
 """
 
 from __future__ import annotations
@@ -17,6 +17,7 @@ import torch
 from torch import Tensor
 from torch._ops import OpOverload
 
+from ilora_diag.hardware.torch_versions import torch_facts
 from probes.virtual.dispatch import is_virtual
 from probes.virtual.machine import Machine
 from probes.virtual.patches import Patches
@@ -50,9 +51,14 @@ _Library: Any = torch.library.Library
 
 
 class WeightCache:
-    """Cast copies of trainable weights, kept until the outermost autocast block ends."""
+    """Cast copies of trainable weights, kept until the outermost autocast block ends.
 
-    def __init__(self) -> None:
+    Args:
+        in_inference: whether they are kept under `inference_mode` too.
+    """
+
+    def __init__(self, *, in_inference: bool) -> None:
+        self._in_inference = in_inference
         self._kept: dict[int, tuple[Tensor, Tensor]] = {}
 
     def cast(self, value: Any, dtype: torch.dtype) -> Any:
@@ -68,6 +74,7 @@ class WeightCache:
             and value.is_leaf
             and not value._is_view()
             and torch.is_autocast_cache_enabled()
+            and (self._in_inference or not torch.is_inference_mode_enabled())
         )
         if not keep:
             return value.to(dtype)
@@ -84,7 +91,7 @@ class WeightCache:
 @contextmanager
 def autocast_kernels(machine: Machine, patches: Patches) -> Iterator[None]:
     """Register the casting kernels for the block."""
-    cache = WeightCache()
+    cache = WeightCache(in_inference=torch_facts(machine.torch_version).autocast_cache_in_inference)
     clear = torch.clear_autocast_cache
 
     def clear_both() -> None:
