@@ -47,7 +47,9 @@ def scratch_of(machine: Machine, func: OpOverload, args: tuple[Any, ...], device
         return spec.sm_count
     source: Tensor = args[0]
     place = 2 if func is aten.linalg_vector_norm.default else 1
-    reduction = describe(source, args[place] if len(args) > place else None, _PARTIALS[func] or _sum_bytes(source.dtype))
+    reduction = describe(
+        source, args[place] if len(args) > place else None, _PARTIALS[func] or _sum_bytes(source.dtype)
+    )
     return reduce_scratch(reduction, sm_count=spec.sm_count, compute_capability=spec.compute_capability)
 
 
@@ -58,7 +60,10 @@ def describe(source: Tensor, dims: int | Sequence[int] | None, partial_bytes: in
         wanted = set(range(rank))
     else:
         wanted = {dim % rank for dim in ((dims,) if isinstance(dims, int) else dims)} if rank else set()
-    sides = [(size, stride, dim in wanted) for dim, (size, stride) in enumerate(zip(source.shape, source.stride(), strict=True))]
+    sides = [
+        (size, stride, dim in wanted)
+        for dim, (size, stride) in enumerate(zip(source.shape, source.stride(), strict=True))
+    ]
     reduced = _coalesced([(size, stride) for size, stride, is_reduced in sides if is_reduced])
     kept = _coalesced([(size, stride) for size, stride, is_reduced in sides if not is_reduced])
     fastest = not kept or (bool(reduced) and reduced[0][1] < kept[0][1])
