@@ -7,6 +7,7 @@ from typing import Annotated
 
 import typer
 
+from ilora_diag.cli.estimate import estimate
 from ilora_diag.cli.report import report
 from ilora_diag.cli.snapshot import snapshot
 from ilora_diag.cli.train import train
@@ -33,6 +34,7 @@ def build_app() -> typer.Typer:
         context_settings={"help_option_names": ["--help", "-h"], "max_content_width": 100},
     )
     app.callback()(_options)
+    app.command("estimate")(estimate)
     app.command("train")(train)
     app.command("report")(report)
     app.command("snapshot")(snapshot)

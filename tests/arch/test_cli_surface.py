@@ -12,6 +12,19 @@ from ilora_diag.cli.app import build_app
 from ilora_diag.cli.exit_codes import ExitCode
 
 SURFACE = {
+    "estimate": {
+        "overrides": ("argument",),
+        "config": ("--config",),
+        "gpu": ("--gpu",),
+        "memory": ("--memory",),
+        "torch": ("--torch",),
+        "observed": ("--observed",),
+        "knobs": ("--knobs",),
+        "as_json": ("--json",),
+        "out": ("--out",),
+        "lang": ("--lang",),
+        "deadline": ("--deadline",),
+    },
     "train": {
         "overrides": ("argument",),
         "config": ("--config",),
@@ -71,7 +84,14 @@ def test_help_loads_nothing_heavy() -> None:
         f"heavy = {set(HEAVY)!r} & {{name.partition('.')[0] for name in sys.modules}}\n"
         "sys.stderr.write(','.join(sorted(heavy)))\n"
     )
-    for args in (["--help"], ["train", "--help"], ["report", "--help"], ["snapshot", "--help"], ["--version"]):
+    for args in (
+        ["--help"],
+        ["estimate", "--help"],
+        ["train", "--help"],
+        ["report", "--help"],
+        ["snapshot", "--help"],
+        ["--version"],
+    ):
         result = subprocess.run([sys.executable, "-c", script, *args], capture_output=True, text=True, timeout=60)
         assert (result.returncode, result.stderr) == (0, ""), args
         assert result.stdout

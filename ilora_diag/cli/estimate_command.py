@@ -1,0 +1,132 @@
+"""What `ilora-diag estimate` does once its options are read."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import sys
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+from ilora_diag.cli.exit_codes import CommandError, ExitCode
+from ilora_diag.cli.streams import Lang, chosen_lang, emit, note, wants_colour
+from ilora_diag.engine.estimate_run import EstimateError, EstimateRequest, run_estimate_process
+from ilora_diag.schema import Estimate, Unavailable, to_json
+from ilora_diag.units import UnitError, parse_bytes
+from reports.terminal import TerminalRenderer
+from reports.view.estimate import estimate_document, estimate_headline
+from reports.write import MARKDOWN_NAME, write_estimate
+
+_EXIT = {
+    "usage": ExitCode.USAGE,
+    "refused": ExitCode.INCONCLUSIVE,
+    "timed out": ExitCode.DEADLINE,
+    "stopped": ExitCode.INTERRUPTED,
+}
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class EstimateOptions:
+    """What was typed, sizes still as text."""
+
+    overrides: tuple[str, ...] = ()
+    config: str | None = None
+    gpus: str
+    memory: str | None = None
+    torch: str | None = None
+    observed: str | None = None
+    knobs: bool = True
+    as_json: bool = False
+    out: Path | None = None
+    deadline_s: float | None = None
+
+
+def run_estimate(options: EstimateOptions, *, lang: Lang | None) -> ExitCode:
+    """Estimate, show, and say whether the first card is enough.
+
+    Raises:
+        CommandError: there is no estimate, or it cannot be written.
+    """
+    language = chosen_lang(lang, os.environ)
+    observed = _size("--observed", options.observed)
+    request = EstimateRequest(
+        overrides=options.overrides,
+        config=options.config,
+        gpus=options.gpus,
+        memory_bytes=_size("--memory", options.memory),
+        torch_version=options.torch,
+        knobs=options.knobs,
+        deadline_s=options.deadline_s,
+    )
+    _check_out(options.out)
+    screen = _Screen(language)
+    try:
+        found = run_estimate_process(request, None if options.as_json else screen.show_headline)
+    except EstimateError as error:
+        raise CommandError(str(error), _EXIT.get(error.kind, ExitCode.FAILURE)) from error
+    typed = (*(("--config", options.config) if options.config else ()), *options.overrides)
+    if options.as_json:
+        emit(to_json(found, indent=2))
+    else:
+        screen.show(found, observed, typed)
+    if options.out is not None:
+        _write(found, options.out, language, observed, typed)
+    return exit_code(found)
+
+
+def exit_code(found: Estimate) -> ExitCode:
+    """What the answer for the first card is to the shell."""
+    if isinstance(found.fits, Unavailable):
+        return ExitCode.INCONCLUSIVE
+    return ExitCode.OK if found.fits else ExitCode.FAILURE
+
+
+def _size(option: str, text: str | None) -> int | None:
+    if text is None:
+        return None
+    try:
+        size = parse_bytes(text)
+    except UnitError as error:
+        raise CommandError(f"{option} {error}", ExitCode.USAGE) from error
+    if size <= 0:
+        raise CommandError(f"{option} {text}: allowed is a size above 0, such as 16GiB", ExitCode.USAGE)
+    return size
+
+
+def _check_out(folder: Path | None) -> None:
+    """Refuse a folder that cannot be one before anything is computed."""
+    if folder is not None and folder.exists() and not folder.is_dir():
+        raise CommandError(f"--out {folder} is a file: name a folder", ExitCode.USAGE)
+
+
+class _Screen:
+    """stdout: the headline as soon as it is known, the tables when everything is."""
+
+    def __init__(self, lang: Lang) -> None:
+        self._lang = lang.value
+        self._has_headline = False
+
+    def show_headline(self, found: Estimate) -> None:
+        """The first line, once."""
+        if not self._has_headline:
+            self._has_headline = True
+            emit(estimate_headline(found, self._lang))
+
+    def show(self, found: Estimate, observed: int | None, typed: tuple[str, ...]) -> None:
+        """Everything else."""
+        self.show_headline(found)
+        document = estimate_document(found, self._lang, observed_bytes=observed, overrides=typed)
+        first, *rest = document.sections
+        untold = replace(document, sections=(replace(first, blocks=first.blocks[1:]), *rest))
+        width = shutil.get_terminal_size().columns if sys.stdout.isatty() else None
+        renderer = TerminalRenderer(self._lang, width=width, colour=wants_colour(sys.stdout, os.environ), brief=True)
+        emit("\n" + renderer.render_document(untold))
+
+
+def _write(found: Estimate, folder: Path, lang: Lang, observed: int | None, typed: tuple[str, ...]) -> None:
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        write_estimate(found, folder, lang.value, observed_bytes=observed, overrides=typed)
+    except OSError as error:
+        raise CommandError(f"--out {folder} cannot be written: {error}", ExitCode.USAGE) from error
+    note(f"written: {folder / MARKDOWN_NAME}")

@@ -1,0 +1,160 @@
+"""The largest batch that fits a card, from traces of a few sizes.
+
+Every size in a step is a constant plus a multiple of the batch, so two traces with the same requests in the same order
+give the trace of any size between and beyond, to the byte where a kernel's scratch does not jump. Two runs come near
+the edge (the second by the line through the first two); derived traces tell where it is; on request the edge and the
+next size are run too, and the search goes on until an executed pair, one fitting and one not, stands side by side.
+"""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+from ilora.config import Config
+from ilora_diag.hardware.gpus import GpuSpec
+from ilora_diag.schema import Category, Known, Unavailable
+from probes.estimate_cards import Ground, fits_at_ease, span, without_limit
+from probes.estimate_replay import Replay, live_after
+from probes.estimate_trace import Bench, Trace, changed
+
+KEY = "train.batch_size"
+MAX_BATCH = 1 << 20
+STEPS = 2
+_PER_SAMPLE = (Category.ACTIVATION, Category.TEMPORARY, Category.INPUT)
+
+
+class BatchTraces:
+    """Traces of one teacher by batch size: run where asked for, derived where two others suffice."""
+
+    def __init__(self, bench: Bench, config: Config, first: Trace) -> None:
+        self._bench, self._config = bench, config
+        self.run: dict[int, Trace] = {config.train.batch_size: first}
+
+    def executed(self, batch_size: int) -> Trace:
+        """The trace of a batch, run unless it was."""
+        if batch_size not in self.run:
+            self.run[batch_size] = self._bench.trace(changed(self._config, KEY, batch_size), steps=STEPS)
+        return self.run[batch_size]
+
+    def derived(self, batch_size: int) -> Trace | None:
+        """The trace of a batch from the two nearest that were run with the same requests; None if there are no two."""
+        if batch_size in self.run:
+            return self.run[batch_size]
+        # A batch of one has no padding, hence no mask.
+        near = sorted((size for size in self.run if size > 1), key=lambda size: abs(size - batch_size))[:2]
+        if batch_size == 1 or len(near) < 2:
+            return None
+        low, high = sorted(near)
+        return between(self.run[low], low, self.run[high], high, batch_size)
+
+
+def between(low: Trace, low_size: int, high: Trace, high_size: int, size: int) -> Trace | None:
+    """The trace at `size` on the lines through two traces; None where their requests are not the same."""
+    if low.events != high.events or low.ops != high.ops:
+        return None
+    width = high_size - low_size
+    sizes = tuple(
+        first if first == last else max(0, first + (last - first) * (size - low_size) // width)
+        for first, last in zip(low.sizes, high.sizes, strict=True)
+    )
+    return replace(low, sizes=sizes)
+
+
+class Search:
+    """The search on one card.
+
+    Args:
+        traces: of the teacher, with the configured batch.
+        spec: the card.
+        ground: what answers rest on.
+    """
+
+    def __init__(self, traces: BatchTraces, spec: GpuSpec, ground: Ground) -> None:
+        self._traces, self._spec, self._ground = traces, spec, ground
+        self._start = next(iter(traces.run))
+        self._fits, self._too_large = 0, MAX_BATCH + 1
+        self._high: dict[int, int] = {}
+
+    def largest(self, *, max_runs: int, executed: bool) -> Known[int]:
+        """The largest `train.batch_size` that fits at ease, everything else unchanged; 0 if not even 1 does.
+
+        Args:
+            max_runs: traces to run at most, beside the configured one.
+            executed: run the edge and its neighbour; otherwise the edge may be derived from two runs near it.
+        """
+        limit = len(self._traces.run) + max_runs
+        self._try(self._start)
+        while self._too_large - self._fits > 1 and len(self._traces.run) < limit:
+            edge = self._edge()
+            if edge is not None and not executed and self._near(edge):
+                return edge
+            self._try(self._inside(self._secant() if edge is None else edge))
+        if self._too_large - self._fits == 1:
+            return self._fits
+        edge = self._edge()
+        if edge is not None:
+            return edge
+        upper = "" if self._too_large > MAX_BATCH else f" and less than {self._too_large}"
+        return Unavailable(
+            reason=f"at least {self._fits}{upper}: not found within {max_runs} traces", source="estimate"
+        )
+
+    def _try(self, size: int) -> None:
+        trace = self._traces.executed(size)
+        found = without_limit(trace, self._spec, self._ground)
+        self._high[size] = span(found.peak_reserved_bytes, self._spec).high_bytes
+        if len(self._high) == 1:
+            self._rough = _rough(trace, found, size, self._spec)
+        if fits_at_ease(found, self._spec):
+            self._fits = max(self._fits, size)
+        else:
+            self._too_large = min(self._too_large, size)
+
+    def _inside(self, guess: int) -> int:
+        """The guess moved between the bounds; the edge that was run already is followed by its neighbour."""
+        if guess <= self._fits:
+            return self._fits + 1
+        return min(guess, self._too_large - 1)
+
+    def _near(self, edge: int) -> bool:
+        """Whether a run lies within a tenth of the edge."""
+        return any(abs(size - edge) * 10 <= edge for size in self._high if size > 1)
+
+    def _secant(self) -> int:
+        """Where the line through the two runs nearest the edge meets the card's memory."""
+        if len(self._high) < 2:
+            return self._rough
+        total = self._spec.usable_total_bytes
+        (first, low), (second, high) = sorted(sorted(self._high.items(), key=lambda run: abs(run[1] - total))[:2])
+        if high <= low:
+            return 2 * second
+        return max(1, first + (total - low) * (second - first) // (high - low))
+
+    def _edge(self) -> int | None:
+        """The largest size whose derived trace fits; None while no two runs have the same requests."""
+        below, above = self._fits, self._too_large
+        while above - below > 1:
+            middle = (below + above) // 2 if above <= MAX_BATCH else min(max(2 * below, below + 1), MAX_BATCH)
+            trace = self._traces.derived(middle)
+            if trace is None:
+                return None
+            if fits_at_ease(without_limit(trace, self._spec, self._ground), self._spec):
+                below = middle
+                if below == MAX_BATCH:
+                    break
+            else:
+                above = middle
+        return below
+
+
+def _rough(trace: Trace, found: Replay, batch_size: int, spec: GpuSpec) -> int:
+    """A first guess: what the samples hold at the peak grows with them, the rest stays."""
+    held = sum(
+        found.block_sizes[number]
+        for number in live_after(trace, found.peak_event)
+        if trace.categories[number] in _PER_SAMPLE
+    )
+    if held == 0:
+        return 2 * batch_size
+    room = spec.usable_total_bytes * 97 // 100 - spec.context_bytes.high_bytes - found.peak_reserved_bytes + held
+    return max(1, room * batch_size // held)

@@ -1,0 +1,277 @@
+"""Tracing steps of the trainer's own code on a virtual card without limits: every request, in order, by what made it.
+
+A bench builds the teacher once and runs as many configurations on it as differ only in the batch, the optimizer,
+attention or checkpointing: what loading took is the same for all of them. The allocator's answer to the requests is not
+computed here (`probes.estimate_replay`).
+"""
+
+from __future__ import annotations
+
+import copy
+import gc
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import ExitStack
+from dataclasses import dataclass, replace
+from itertools import zip_longest
+from typing import Any
+
+from ilora.assemble import build_teacher
+from ilora.config import Config
+from ilora.device import place
+from ilora.llm.load import LoadedLlm
+from ilora.loops import plain
+from ilora.loops.job import StopFlag, TrainJob
+from ilora.model import ILoRATeacher
+from ilora.rec.build import build_recommender
+from ilora.runlog import RunLog
+from ilora.schedule import make_optimizer
+from ilora_diag.hardware.gpus import GpuSpec, with_memory
+from ilora_diag.memory.blocks import Block, Pool
+from ilora_diag.memory.stats import PoolStats
+from ilora_diag.schema import Category
+from probes.estimate_batch import longest_batch
+from probes.estimate_model import Architecture, check_positions, make_llm
+from probes.virtual import Machine, virtual_cuda
+from probes.virtual.ledger import BACKWARD, FORWARD, LOAD, OPTIMIZER, RECOMPUTE
+
+_UNLIMITED_BYTES = 1 << 50
+_VALIDATION_BATCHES = 2
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Trace:
+    """What steps asked of the allocator.
+
+    Attributes:
+        events: +n where request n (from 1) was made, -n where it was given back.
+        sizes, modules, ops, categories: of each request; place 0 is unused.
+        marks: (event, step, phase) from which on that phase runs; step 0 is before the first.
+        steps: optimizer steps traced.
+        num_load_events: how many of the events are loading and building.
+        attention: backends of scaled-dot-product attention, with how often each was called.
+        notes: what the device could not know and answered nevertheless.
+    """
+
+    events: tuple[int, ...]
+    sizes: tuple[int, ...]
+    modules: tuple[str, ...]
+    ops: tuple[str, ...]
+    categories: tuple[Category, ...]
+    marks: tuple[tuple[int, int, str], ...]
+    steps: int
+    num_load_events: int
+    attention: tuple[tuple[str, int], ...]
+    notes: tuple[str, ...]
+
+    @property
+    def num_requests(self) -> int:
+        """Requests that asked for bytes."""
+        return sum(1 for size in self.sizes if size)
+
+
+class _Unlimited:
+    """An allocator that gives everything and counts nothing: the replay does."""
+
+    def __init__(self) -> None:
+        self._pool = Pool(is_small=False, stats=PoolStats())
+        self._next = 512
+
+    def malloc(self, nbytes: int, *, stream: int = 0) -> Block:
+        size = (nbytes + 511) & ~511
+        block = Block(self._next, size, stream, self._pool)
+        self._next += size
+        return block
+
+    def free(self, block: Block) -> None:
+        """Nothing is held."""
+
+    def __getattr__(self, name: str) -> Any:
+        if name.endswith("_bytes"):
+            return 0
+        raise AttributeError(name)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Setup:
+    """What a bench is built of.
+
+    Attributes:
+        config: the configuration.
+        shape: of its language model.
+        num_items: of the catalogue.
+        spec: the card.
+        torch_version: whose rules are modelled.
+        environ: variables the allocator and libraries read.
+    """
+
+    config: Config
+    shape: Architecture
+    num_items: int
+    spec: GpuSpec
+    torch_version: str
+    environ: Mapping[str, str]
+
+
+class Bench:
+    """A teacher on a virtual card, and the steps of it; a context manager, one at a time in a process."""
+
+    def __init__(self, setup: Setup) -> None:
+        self.setup = setup
+        self._stack = ExitStack()
+        self._teacher: ILoRATeacher | None = None
+
+    @property
+    def teacher(self) -> ILoRATeacher:
+        """The teacher, inside the block."""
+        assert self._teacher is not None, "a bench is a context manager"
+        return self._teacher
+
+    def __enter__(self) -> Bench:
+        try:
+            self._build()
+        except BaseException:
+            self._stack.close()
+            raise
+        return self
+
+    def __exit__(self, *error: object) -> None:
+        self._teacher = None
+        self._stack.close()
+        gc.collect()
+
+    def _build(self) -> None:
+        setup = self.setup
+        config = setup.config
+        card = with_memory(setup.spec, _UNLIMITED_BYTES)
+        self.machine: Machine = self._stack.enter_context(
+            virtual_cuda(card, torch_version=setup.torch_version, environ=setup.environ)
+        )
+        self.machine.cards[0].allocator = _Unlimited()  # type: ignore[assignment]
+        self._placement = place(config.train, "cuda")
+        recommender = build_recommender(config.rec, setup.num_items, config.data.max_history).eval()
+        llm: LoadedLlm = make_llm(config, setup.shape, self._placement)
+        check_positions(config, llm.model)
+        self._teacher = build_teacher(config, recommender, llm, self._placement)
+        self.machine.watch.name_root(self.teacher)
+        ledger = self.machine.ledger
+        self._num_load_events, self._num_load_numbers = len(ledger.events), len(ledger.sizes)
+        self._live = frozenset(ledger.live_at(len(ledger.events)))
+
+    def trace(self, config: Config, *, steps: int) -> Trace:
+        """Run `steps` optimizer steps of a configuration that needs the same teacher.
+
+        Raises:
+            torch.OutOfMemoryError, NotCarriedError, ...: as the code or the device raises.
+        """
+        machine, ledger = self.machine, self.machine.ledger
+        first_event, first_number = len(ledger.events), len(ledger.sizes)
+        first_mark, attended = len(ledger.marks), dict(machine.attention)
+        machine.watch.step = 0
+        machine.watch.set_phase(LOAD)
+        with self._as_configured(config):
+            self._run(config, steps)
+        end = len(ledger.events)
+        found = self._collect(first_event, first_number, first_mark, end, steps)
+        attention = {name: num - attended.get(name, 0) for name, num in machine.attention.items()}
+        gc.collect()
+        machine.drop_workspaces()
+        self.is_clean = frozenset(ledger.live_at(len(ledger.events))) == self._live
+        return replace(found, attention=tuple((name, num) for name, num in attention.items() if num))
+
+    def _run(self, config: Config, steps: int) -> None:
+        teacher, num_items = self.teacher, self.setup.num_items
+        train = replace(config.train, max_steps=steps, eval_every=steps if config.train.eval_every else 0)
+        micro_batches = steps * train.gradient_accumulation_steps
+        optimizer = make_optimizer(teacher.trainable_groups(), train)
+
+        def batches(count: int) -> Callable[[], Iterator[Any]]:
+            return lambda: (longest_batch(config, num_items) for _ in range(count))
+
+        job = TrainJob(
+            teacher=teacher,
+            optimizer=optimizer,
+            config=train,
+            train_batches=batches(micro_batches),
+            val_batches=batches(min(_VALIDATION_BATCHES, train.eval_batches)),
+            device=self._placement.device,
+            log=RunLog(None),
+            start_step=0,
+            save=lambda step: None,
+            stop=StopFlag(),
+        )
+        if train.loop == "plain":
+            plain.run(job)
+        else:
+            from ilora.loops import lightning
+
+            lightning.run(job)
+        optimizer.zero_grad(set_to_none=True)
+
+    def _as_configured(self, config: Config) -> ExitStack:
+        """The teacher with another attention or checkpointing inside the block."""
+        stack, built = ExitStack(), self.setup.config
+        llm = self.teacher.causal_lm
+        if config.llm.attn_implementation != built.llm.attn_implementation:
+            llm.set_attn_implementation(config.llm.attn_implementation)
+            stack.callback(llm.set_attn_implementation, built.llm.attn_implementation)
+        if config.train.gradient_checkpointing != built.train.gradient_checkpointing:
+            on, off = self.teacher.gradient_checkpointing_enable, llm.gradient_checkpointing_disable
+            first, then = (on, off) if config.train.gradient_checkpointing else (off, on)
+            first()
+            stack.callback(then)
+        return stack
+
+    def _collect(self, first_event: int, first_number: int, first_mark: int, end: int, steps: int) -> Trace:
+        """Loading and the events of this run, numbered through."""
+        ledger = self.machine.ledger
+        shift = first_number - self._num_load_numbers
+
+        def renumbered(event: int) -> int:
+            number = abs(event)
+            if number < self._num_load_numbers:
+                return event
+            return event - shift if event > 0 else event + shift
+
+        kept = [*range(self._num_load_numbers), *range(first_number, len(ledger.sizes))]
+        moved = first_event - self._num_load_events
+        marks = [mark for mark in ledger.marks if mark[0] <= self._num_load_events]
+        marks += [(event - moved, step, phase) for event, step, phase in ledger.marks[first_mark:] if event <= end]
+        return Trace(
+            events=(*ledger.events[: self._num_load_events], *map(renumbered, ledger.events[first_event:end])),
+            sizes=tuple(ledger.sizes[number] for number in kept),
+            modules=tuple(ledger.modules[number] for number in kept),
+            ops=tuple(ledger.ops[number] for number in kept),
+            categories=tuple(ledger.category(number) if number else Category.UNKNOWN for number in kept),
+            marks=tuple(_spoken_marks(marks, steps)),
+            steps=steps,
+            num_load_events=self._num_load_events,
+            attention=(),
+            notes=tuple(self.machine.notes.sentences()),
+        )
+
+
+def _spoken_marks(marks: list[tuple[int, int, str]], steps: int) -> Iterator[tuple[int, int, str]]:
+    """Steps counted from 1, 0 before the first; what runs after the last step belongs to it."""
+    last = (0, LOAD)
+    yield (0, *last)
+    for (event, step, phase), following in zip_longest(marks, marks[1:], fillvalue=(0, 0, "")):
+        if phase == FORWARD and following[2] == OPTIMIZER:
+            phase = OPTIMIZER  # what follows backward clips gradients
+        now = (0, LOAD) if phase == LOAD else (min(step + 1, steps), BACKWARD if phase == RECOMPUTE else phase)
+        if now != last:
+            yield (event, *now)
+        last = now
+
+
+def trace_once(setup: Setup, *, steps: int) -> Trace:
+    """Build and run once."""
+    with Bench(setup) as bench:
+        return bench.trace(setup.config, steps=steps)
+
+
+def changed(config: Config, key: str, value: Any) -> Config:
+    """A copy of the configuration with one key changed."""
+    made = copy.deepcopy(config)
+    group, _, name = key.partition(".")
+    setattr(getattr(made, group), name, value)
+    return made

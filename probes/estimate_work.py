@@ -1,0 +1,160 @@
+"""The traces of an estimate as tasks, spread over forked processes: the imports, which take longest, are made once."""
+
+from __future__ import annotations
+
+import gc
+import multiprocessing
+import os
+from collections.abc import Callable, Sequence
+from concurrent.futures import Future, ProcessPoolExecutor
+from dataclasses import dataclass, replace
+from typing import Any, TypeVar
+
+from ilora.config import ConfigError
+from ilora.llm import LlmError
+from ilora_diag.hardware.gpus import GpuSpec
+from ilora_diag.schema import CardEstimate, Knob, Known, Unavailable
+from probes.estimate_batches import BatchTraces, Search
+from probes.estimate_cards import Ground, answer, without_limit
+from probes.estimate_knobs import Change
+from probes.estimate_parts import Parts, take_apart
+from probes.estimate_trace import Bench, Setup, Trace, changed
+from probes.virtual import VirtualDeviceError
+
+R = TypeVar("R")
+
+STEPS = 2
+"""Optimizer steps traced. The first makes the optimizer's states; from the second on steps repeat each other request by
+request (tests hold the third and fourth against it), so that no later one reaches a higher peak."""
+
+MAX_WORKERS = 3
+"""Processes at most: each takes some 150 MB of its own."""
+
+_EXECUTED_RUNS, _DERIVED_RUNS = 6, 2
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class CardTask:
+    """Cards on which a step makes the same requests.
+
+    Attributes:
+        setup: with the first of them.
+        specs: all of them.
+        ground: what answers rest on.
+        is_first: the first card of all is among them, and comes first.
+    """
+
+    setup: Setup
+    specs: tuple[GpuSpec, ...]
+    ground: Ground
+    is_first: bool
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class CardResult:
+    """Answers in the order of the specs, the trace they rest on, and what the first card's peak consists of."""
+
+    cards: tuple[CardEstimate, ...]
+    trace: Trace
+    parts: Parts | None
+
+
+def run_cards(task: CardTask) -> CardResult:
+    """Trace once and answer for every card; the largest batches are left open."""
+    with Bench(task.setup) as bench:
+        trace = bench.trace(task.setup.config, steps=STEPS)
+    answers = [answer(trace, spec, task.ground) for spec in task.specs]
+    parts = take_apart(trace, answers[0], task.specs[0]) if task.is_first else None
+    return CardResult(cards=tuple(found.card for found in answers), trace=trace, parts=parts)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SearchTask:
+    """The largest batch on each of the cards of a CardTask."""
+
+    cards: CardTask
+    trace: Trace
+
+
+def run_search(task: SearchTask) -> tuple[Known[int], ...]:
+    """In the order of the specs. On the first card of all the answer and the next size are run."""
+    cards = task.cards
+    with Bench(cards.setup) as bench:
+        traces = BatchTraces(bench, cards.setup.config, task.trace)
+        found = []
+        for place, spec in enumerate(cards.specs):
+            executed = cards.is_first and place == 0
+            runs = _EXECUTED_RUNS if executed else _DERIVED_RUNS
+            found.append(Search(traces, spec, cards.ground).largest(max_runs=runs, executed=executed))
+        return tuple(found)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class KnobTask:
+    """Changes that can be traced on one teacher."""
+
+    setup: Setup
+    ground: Ground
+    changes: tuple[Change, ...]
+
+
+def run_knobs(task: KnobTask) -> tuple[Knob, ...]:
+    """What each change makes of the peak; a change that cannot be traced says why."""
+    first = task.changes[0]
+    setup = task.setup
+    try:
+        if first.needs_new_teacher:
+            setup = replace(setup, config=changed(setup.config, first.key, first.value))
+        with Bench(setup) as bench:
+            return tuple(_knob(bench, setup, task.ground, change) for change in task.changes)
+    except (ConfigError, LlmError, VirtualDeviceError) as error:
+        return tuple(_not_computed(change, error) for change in task.changes)
+
+
+def _knob(bench: Bench, setup: Setup, ground: Ground, change: Change) -> Knob:
+    config = setup.config if change.needs_new_teacher else changed(setup.config, change.key, change.value)
+    try:
+        found = without_limit(bench.trace(config, steps=STEPS), setup.spec, ground)
+    except (ConfigError, LlmError, VirtualDeviceError) as error:
+        return _not_computed(change, error)
+    return Knob(
+        change=change.typed,
+        peak_allocated_bytes=found.peak_allocated_bytes,
+        peak_reserved_bytes=found.peak_reserved_bytes,
+        cost=change.cost,
+    )
+
+
+def _not_computed(change: Change, error: Exception) -> Knob:
+    unknown = Unavailable(reason=str(error).splitlines()[0], source="estimate")
+    return Knob(change=change.typed, peak_allocated_bytes=unknown, peak_reserved_bytes=unknown, cost=change.cost)
+
+
+class Crew:
+    """Runs tasks in forked processes, or here where there is one core alone."""
+
+    def __init__(self, num_tasks: int) -> None:
+        gc.collect()
+        gc.freeze()  # what was imported need not be looked at again, here or in a fork
+        workers = min(len(os.sched_getaffinity(0)), MAX_WORKERS, num_tasks)
+        context = multiprocessing.get_context("fork")
+        self._pool = ProcessPoolExecutor(workers, mp_context=context) if workers > 1 else None
+
+    def submit(self, run: Callable[[Any], R], task: object) -> Callable[[], R]:
+        """Begin a task; calling what is returned waits for its result."""
+        if self._pool is None:
+            return lambda: run(task)
+        future: Future[R] = self._pool.submit(run, task)
+        return future.result
+
+    def close(self) -> None:
+        """Drop what has not begun."""
+        if self._pool is not None:
+            self._pool.shutdown(cancel_futures=True)
+
+
+def knob_tasks(setup: Setup, ground: Ground, found: Sequence[Change]) -> list[KnobTask]:
+    """One task for the changes on the configured teacher, split in two for two processes, one for each other change."""
+    light = tuple(change for change in found if not change.needs_new_teacher)
+    groups = [light[::2], light[1::2], *((change,) for change in found if change.needs_new_teacher)]
+    return [KnobTask(setup=setup, ground=ground, changes=group) for group in groups if group]
