@@ -65,9 +65,9 @@ class ILoRATeacher(nn.Module):
             width = llm.get_output_embeddings().weight.shape[1]
             self.item_head = nn.Linear(width, recommender.num_items, dtype=torch.float32)
         # What [PH] reads as in text-only prompts: one frozen random row of the scale of the embedding table, which
-        # itself is never resized.
-        row = torch.randn(embedding.weight.shape[1]) * embedding.weight.detach().float().std()
-        self.register_buffer("placeholder", row)
+        # itself is never resized. The scale is a number: the table may be on a card already, the row is made here.
+        scale = float(embedding.weight.detach().float().std())
+        self.register_buffer("placeholder", torch.randn(embedding.weight.shape[1]) * scale)
         # Decided here, by identity: adapters rename the base model's parameters, and moving replaces buffers.
         self._trainable_names = tuple(
             name for name, tensor in self.state_dict(keep_vars=True).items() if id(tensor) not in frozen
