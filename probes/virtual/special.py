@@ -9,7 +9,7 @@ import torch
 from torch import Tensor
 from torch._ops import OpOverload
 
-from probes.virtual import accumulate, values
+from probes.virtual import accumulate, kernels, values
 
 if TYPE_CHECKING:
     from probes.virtual.dispatch import VirtualDispatch
@@ -181,6 +181,24 @@ def _repeat_interleave(mode: VirtualDispatch, func: OpOverload, args: tuple[Any,
     return _place(mode, result, device, func, known=value is not None)
 
 
+def _efficient_backward(mode: VirtualDispatch, func: OpOverload, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
+    """With fewer key heads, which 2.14 allows and the installed version may not: gradients in the keys' own shape."""
+    _, query, key, value = args[:4]
+    if key.shape[1] == query.shape[1]:
+        return mode.compute(func, args, kwargs, _flat(args), None)
+    device = mode.machine.device_of(query)
+    parts = [_heads_last_like(tensor) for tensor in (query, key, value)]
+    out = mode.settle((*parts, None), device, func)
+    kernels.after(mode.machine, func, args, out, device)
+    return out
+
+
+def _heads_last_like(tensor: Tensor) -> Tensor:
+    """(B, H, S, D) on meta, in memory as (B, S, H, D)."""
+    batch, heads, rows, dim = tensor.shape
+    return torch.empty((batch, rows, heads, dim), dtype=tensor.dtype, device=META).transpose(1, 2)
+
+
 _LARGEST: dict[OpOverload, Callable[..., Any]] = {
     aten.nonzero.default: _all_nonzero,
     aten.masked_select.default: _all_selected,
@@ -199,6 +217,7 @@ HANDLERS: dict[OpOverload, Handler] = {
     aten.index_put_.default: _index,
     aten._index_put_impl_.default: _index,
     aten.equal.default: _equal,
+    aten._scaled_dot_product_efficient_attention_backward.default: _efficient_backward,
     aten.add.Tensor: accumulate.add,
     **dict.fromkeys(accumulate.IN_PLACE, accumulate.fill),
     aten.repeat_interleave.Tensor: _repeat_interleave,
