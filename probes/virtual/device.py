@@ -12,7 +12,7 @@ from ilora_diag.memory.allocator import CachingAllocator
 from ilora_diag.memory.oom import ProcessUse
 from ilora_diag.memory.settings import AllocatorSettings, parse_allocator_settings
 from ilora_diag.schema import Unavailable
-from probes.virtual import accumulate, facade, moves, refusals, substitutes, tensors
+from probes.virtual import accumulate, copies, facade, moves, refusals, storages, substitutes, tensors
 from probes.virtual.autocast import autocast_kernels
 from probes.virtual.compiler_stub import without_compiler
 from probes.virtual.dispatch import VirtualDispatch
@@ -67,7 +67,8 @@ def virtual_cuda(
         history = History(machine)
         patches.replace_all(torch.Tensor, tensors.replacements(machine))
         patches.replace_all(torch.Tensor, moves.replacements(machine))
-        patches.replace_all(torch.UntypedStorage, tensors.storages(machine))
+        patches.replace_all(torch.UntypedStorage, storages.replacements(machine))
+        patches.replace_all(torch.Tensor, copies.replacements())
         facade.install(machine, patches)
         history.install(patches)
         substitutes.install(machine, patches)

@@ -22,16 +22,6 @@ def functions(machine: Machine) -> dict[str, Callable[..., Any]]:
     def memory_stats(device: Device = None) -> OrderedDict[str, int]:
         return OrderedDict(sorted(allocator(device).memory_stats().items()))
 
-    def nested(device: Device = None) -> dict[str, Any]:
-        found: dict[str, Any] = {}
-        for name, value in memory_stats(device).items():
-            *path, leaf = name.split(".")
-            place = found
-            for part in path:
-                place = place.setdefault(part, {})
-            place[leaf] = value
-        return found
-
     def empty_cache() -> None:
         for card in machine.cards:
             card.allocator.empty_cache()
@@ -64,7 +54,7 @@ def functions(machine: Machine) -> dict[str, Callable[..., Any]]:
         "memory_cached": lambda device=None: allocator(device).reserved_bytes,
         "max_memory_cached": lambda device=None: allocator(device).peak_reserved_bytes,
         "memory_stats": memory_stats,
-        "memory_stats_as_nested_dict": nested,
+        "memory_stats_as_nested_dict": lambda device=None: _nested(memory_stats(device)),
         "reset_peak_memory_stats": reset_peaks,
         "reset_max_memory_allocated": reset_peaks,
         "reset_max_memory_cached": reset_peaks,
@@ -77,6 +67,17 @@ def functions(machine: Machine) -> dict[str, Callable[..., Any]]:
         "_set_allocator_settings": set_settings,
         **_fraction(machine),
     }
+
+
+def _nested(stats: dict[str, int]) -> dict[str, Any]:
+    found: dict[str, Any] = {}
+    for name, value in stats.items():
+        *path, leaf = name.split(".")
+        place = found
+        for part in path:
+            place = place.setdefault(part, {})
+        place[leaf] = value
+    return found
 
 
 def _fraction(machine: Machine) -> dict[str, Callable[..., Any]]:

@@ -20,8 +20,8 @@ _TO = ("device", "dtype", "non_blocking", "copy")
 def replacements(machine: Machine) -> dict[str, Any]:
     """Method of `torch.Tensor` -> what stands there while the device is there."""
 
-    def here(device: Any) -> Any:
-        found = torch.device(device)
+    def here(device: Any) -> torch.device:
+        found = torch.device("cuda", device) if isinstance(device, int) else torch.device(device)
         return torch.device("cuda", index_of(machine, found)) if found.type == "cuda" else found
 
     def to(tensor: Tensor, *args: Any, **kwargs: Any) -> Tensor:
@@ -36,28 +36,13 @@ def replacements(machine: Machine) -> dict[str, Any]:
             target = here(device)
             if target != tensor.device:
                 kwargs["device"] = target
-        return move(tensor, **kwargs)
-
-    def move(
-        tensor: Tensor,
-        device: torch.device | None = None,
-        dtype: torch.dtype | None = None,
-        non_blocking: bool = False,
-        copy: bool = False,
-        memory_format: torch.memory_format | None = None,
-    ) -> Tensor:
-        if device is None and not copy and memory_format is None and dtype in (None, tensor.dtype):
-            return tensor
-        options = {"non_blocking": non_blocking, "copy": copy, "memory_format": memory_format}
-        if device is None:
-            return _base.to(tensor, dtype or tensor.dtype, **options)  # type: ignore[no-any-return]
-        return _base.to(tensor, device, dtype, **options)  # type: ignore[no-any-return]
+        return _move(tensor, **kwargs)
 
     def cuda(
         tensor: Tensor, device: Any = None, non_blocking: bool = False, memory_format: Any = torch.preserve_format
     ) -> Tensor:
         target = torch.device("cuda", index_of(machine, device))
-        return tensor if tensor.device == target else move(tensor, target, None, non_blocking, False, memory_format)
+        return tensor if tensor.device == target else _move(tensor, target, None, non_blocking, False, memory_format)
 
     def type_(tensor: Tensor, dtype: Any = None, non_blocking: bool = False, **_: Any) -> Any:
         if dtype is None:
@@ -80,3 +65,19 @@ def replacements(machine: Machine) -> dict[str, Any]:
         "type_as": lambda tensor, other: to(tensor, other),
         "new_tensor": new_tensor,
     }
+
+
+def _move(
+    tensor: Tensor,
+    device: torch.device | None = None,
+    dtype: torch.dtype | None = None,
+    non_blocking: bool = False,
+    copy: bool = False,
+    memory_format: torch.memory_format | None = None,
+) -> Tensor:
+    if device is None and not copy and memory_format is None and dtype in (None, tensor.dtype):
+        return tensor
+    options = {"non_blocking": non_blocking, "copy": copy, "memory_format": memory_format}
+    if device is None:
+        return _base.to(tensor, dtype or tensor.dtype, **options)  # type: ignore[no-any-return]
+    return _base.to(tensor, device, dtype, **options)  # type: ignore[no-any-return]

@@ -6,15 +6,12 @@ tensor they do what they always did.
 
 from __future__ import annotations
 
-import copy
 from collections.abc import Callable
 from typing import Any
 
 import torch
 from torch import Tensor
 
-from probes.virtual.devices import index_of
-from probes.virtual.errors import NotCarriedError
 from probes.virtual.machine import Machine
 
 _CUDA_KEY = torch._C.DispatchKey.CUDA
@@ -49,39 +46,6 @@ def replacements(machine: Machine) -> dict[str, Any]:
             return numpy(tensor)
         return original_array(tensor, *args, **kwargs)
 
-    def deepcopy(tensor: Tensor, memo: dict[int, Any]) -> Tensor:
-        if not virtual(tensor):
-            return original_deepcopy(tensor, memo)
-        if not tensor.is_leaf:
-            raise RuntimeError(
-                "Only Tensors created explicitly by the user (graph leaves) support the deepcopy protocol at the moment"
-            )
-        if id(tensor) in memo:
-            return memo[id(tensor)]  # type: ignore[no-any-return]
-        made: Tensor = tensor.detach().clone()
-        if isinstance(tensor, torch.nn.Parameter):
-            made = torch.nn.Parameter(made, tensor.requires_grad)
-        else:
-            made.requires_grad_(tensor.requires_grad)
-        if tensor.grad is not None:
-            made.grad = copy.deepcopy(tensor.grad, memo)
-        memo[id(tensor)] = made
-        return made
-
-    def shallow(tensor: Tensor) -> Tensor:
-        if not virtual(tensor):
-            function, arguments, *_ = original_reduce(tensor, 4)
-            return function(*arguments)  # type: ignore[no-any-return]
-        made: Tensor = tensor.detach()
-        if isinstance(tensor, torch.nn.Parameter):
-            return torch.nn.Parameter(made, tensor.requires_grad)
-        return made.requires_grad_(tensor.requires_grad)
-
-    def reduce(tensor: Tensor, protocol: Any) -> Any:
-        if virtual(tensor):
-            raise NotCarriedError("saving a tensor of the card", "nobody computed its values; save from a real run")
-        return original_reduce(tensor, protocol)
-
     def text(tensor: Tensor, *, tensor_contents: str | None = None) -> str:
         if not virtual(tensor):
             return original_repr(tensor, tensor_contents=tensor_contents)
@@ -92,8 +56,7 @@ def replacements(machine: Machine) -> dict[str, Any]:
         return _base.tolist(tensor.cpu() if virtual(tensor) else tensor)
 
     original_array: Callable[..., Any] = Tensor.__array__
-    original_deepcopy: Callable[..., Tensor] = Tensor.__deepcopy__
-    original_reduce: Callable[..., Any] = Tensor.__reduce_ex__
+    original_share: Callable[..., Tensor] = Tensor.share_memory_
     original_repr: Callable[..., str] = Tensor.__repr__
     return {
         "device": property(device),
@@ -102,53 +65,14 @@ def replacements(machine: Machine) -> dict[str, Any]:
         "get_device": lambda tensor: machine.device_of(tensor) if virtual(tensor) else _base.get_device(tensor),
         "data_ptr": lambda tensor: _address(machine, tensor) if virtual(tensor) else _base.data_ptr(tensor),
         "record_stream": lambda tensor, stream: None,
-        "share_memory_": lambda tensor: tensor,
+        "share_memory_": lambda tensor: tensor if virtual(tensor) else original_share(tensor),
         "pin_memory": lambda tensor, *_: _not_pinned(tensor) if virtual(tensor) else tensor,
         "is_pinned": lambda tensor, *_: False,
         "numpy": numpy,
         "tolist": tolist,
         "__array__": array,
-        "__deepcopy__": deepcopy,
-        "__copy__": shallow,
-        "__reduce_ex__": reduce,
         "__repr__": text,
     }
-
-
-def storages(machine: Machine) -> dict[str, Any]:
-    """Attribute of `torch.UntypedStorage` -> what stands there: libraries tell shared weights by address."""
-    storage_base: Any = torch._C.StorageBase
-    plain_address, plain_device = storage_base.data_ptr, storage_base.device.__get__
-    plain_resize = storage_base.resize_
-    plain_to: Callable[..., torch.UntypedStorage] = torch.UntypedStorage.to
-
-    def address(storage: torch.UntypedStorage) -> int:
-        entry = machine.alive.get(storage._cdata)
-        if entry is None:
-            return int(plain_address(storage))
-        return 0 if entry.block is None else entry.block.address
-
-    def device(storage: torch.UntypedStorage) -> torch.device:
-        entry = machine.alive.get(storage._cdata)
-        found: torch.device = plain_device(storage)
-        return found if entry is None else torch.device("cuda", entry.device)
-
-    def resize(storage: torch.UntypedStorage, size: int) -> None:
-        plain_resize(storage, size)
-        if storage._cdata in machine.alive:
-            machine.resize(storage)
-
-    def to(storage: torch.UntypedStorage, *, device: Any, non_blocking: bool = False) -> torch.UntypedStorage:
-        target = torch.device(device)
-        if target.type != "cuda" or storage._cdata in machine.alive:
-            return plain_to(storage, device=target, non_blocking=non_blocking)
-        host = torch.empty(0, dtype=torch.uint8).set_(storage)
-        return host.to(target).untyped_storage()
-
-    def cuda(storage: torch.UntypedStorage, device: Any = None, non_blocking: bool = False) -> torch.UntypedStorage:
-        return to(storage, device=torch.device("cuda", index_of(machine, device)))
-
-    return {"data_ptr": address, "device": property(device), "resize_": resize, "to": to, "cuda": cuda}
 
 
 def _address(machine: Machine, tensor: Tensor) -> int:

@@ -112,6 +112,8 @@ def test_new_tensors_follow_their_model(card: Machine) -> None:
         mine.detach(),
         mine.to(torch.float16),
         mine.half(),
+        torch.ones(2).to(0),
+        torch.ones(2).cuda(0),
     )
     assert [tensor.device for tensor in made] == [torch.device("cuda:0")] * len(made)
     assert not mine.cpu().is_cuda
