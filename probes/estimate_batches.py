@@ -15,7 +15,8 @@ from ilora_diag.hardware.gpus import GpuSpec
 from ilora_diag.schema import Category, Known, Unavailable
 from probes.estimate_cards import Ground, fits_at_ease, span, without_limit
 from probes.estimate_replay import Replay, live_after
-from probes.estimate_trace import Bench, Trace, changed
+from probes.estimate_trace import Bench, changed
+from probes.trace import Trace
 
 KEY = "train.batch_size"
 MAX_BATCH = 1 << 20

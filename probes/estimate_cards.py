@@ -9,7 +9,7 @@ from ilora_diag.hardware.gpus import GpuSpec
 from ilora_diag.memory.settings import AllocatorSettings
 from ilora_diag.schema import CardEstimate, Interval, Known, OomAnswer, PeakBytes, Unavailable
 from probes.estimate_replay import CardMemory, Replay, replay
-from probes.estimate_trace import Trace
+from probes.trace import Trace
 
 MARGIN_PERCENT = 3
 """Of reserved bytes, each way: what the project promises for 95 of 100 steps. To be replaced by its own recordings."""

@@ -24,7 +24,7 @@ from ilora_diag.schema import (
 )
 from probes.estimate_cards import Answer, context_middle
 from probes.estimate_replay import curve, live_after
-from probes.estimate_trace import Trace
+from probes.trace import Trace
 
 N = TypeVar("N")
 

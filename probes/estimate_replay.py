@@ -9,7 +9,7 @@ from itertools import pairwise
 from ilora_diag.memory.allocator import AllocatorOutOfMemory, Block, CachingAllocator, VmmUnsupported
 from ilora_diag.memory.settings import AllocatorSettings
 from ilora_diag.schema import Category, CurvePoint, PhasePeak
-from probes.estimate_trace import Trace
+from probes.trace import Trace
 
 _MAX_POINTS = 600
 
@@ -116,7 +116,7 @@ def replay(trace: Trace, memory: CardMemory) -> Replay:
     made.peak_allocated_bytes = max(allocated, default=0)
     made.peak_event = allocated.index(made.peak_allocated_bytes) + 1 if allocated else 0
     made.requested_at_peak = sum(sizes[number] for number in live_after(trace, made.peak_event))
-    made.phases = _phase_peaks(trace, made)
+    made.phases = phase_peaks(trace, made)
     return made
 
 
@@ -141,7 +141,7 @@ def phase_at(trace: Trace, event: int) -> tuple[int, str]:
     return found
 
 
-def _phase_peaks(trace: Trace, made: Replay) -> tuple[PhasePeak, ...]:
+def phase_peaks(trace: Trace, made: Replay) -> tuple[PhasePeak, ...]:
     """Maxima by step and phase. Memory held when a phase begins counts for it, too."""
     num_events = len(made.allocated)
     ends = [*(begin for begin, _, _ in trace.marks[1:]), num_events]

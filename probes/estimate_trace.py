@@ -12,7 +12,6 @@ import gc
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import ExitStack
 from dataclasses import dataclass, replace
-from itertools import zip_longest
 from typing import Any
 
 from ilora.assemble import build_teacher
@@ -31,42 +30,12 @@ from ilora_diag.memory.stats import PoolStats
 from ilora_diag.schema import Category
 from probes.estimate_batch import longest_batch
 from probes.estimate_model import Architecture, check_positions, make_llm
+from probes.trace import Trace, spoken_marks
 from probes.virtual import Machine, virtual_cuda
-from probes.virtual.ledger import BACKWARD, FORWARD, LOAD, OPTIMIZER, RECOMPUTE
+from probes.virtual.ledger import LOAD
 
 _UNLIMITED_BYTES = 1 << 50
 _VALIDATION_BATCHES = 2
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Trace:
-    """What steps asked of the allocator.
-
-    Attributes:
-        events: +n where request n (from 1) was made, -n where it was given back.
-        sizes, modules, ops, categories: of each request; place 0 is unused.
-        marks: (event, step, phase) from which on that phase runs; step 0 is before the first.
-        steps: optimizer steps traced.
-        num_load_events: how many of the events are loading and building.
-        attention: backends of scaled-dot-product attention, with how often each was called.
-        notes: what the device could not know and answered nevertheless.
-    """
-
-    events: tuple[int, ...]
-    sizes: tuple[int, ...]
-    modules: tuple[str, ...]
-    ops: tuple[str, ...]
-    categories: tuple[Category, ...]
-    marks: tuple[tuple[int, int, str], ...]
-    steps: int
-    num_load_events: int
-    attention: tuple[tuple[str, int], ...]
-    notes: tuple[str, ...]
-
-    @property
-    def num_requests(self) -> int:
-        """Requests that asked for bytes."""
-        return sum(1 for size in self.sizes if size)
 
 
 class _Unlimited:
@@ -242,25 +211,12 @@ class Bench:
             modules=tuple(ledger.modules[number] for number in kept),
             ops=tuple(ledger.ops[number] for number in kept),
             categories=tuple(ledger.category(number) if number else Category.UNKNOWN for number in kept),
-            marks=tuple(_spoken_marks(marks, steps)),
+            marks=tuple(spoken_marks(marks, steps)),
             steps=steps,
             num_load_events=self._num_load_events,
             attention=(),
             notes=tuple(self.machine.notes.sentences()),
         )
-
-
-def _spoken_marks(marks: list[tuple[int, int, str]], steps: int) -> Iterator[tuple[int, int, str]]:
-    """Steps counted from 1, 0 before the first; what runs after the last step belongs to it."""
-    last = (0, LOAD)
-    yield (0, *last)
-    for (event, step, phase), following in zip_longest(marks, marks[1:], fillvalue=(0, 0, "")):
-        if phase == FORWARD and following[2] == OPTIMIZER:
-            phase = OPTIMIZER  # what follows backward clips gradients
-        now = (0, LOAD) if phase == LOAD else (min(step + 1, steps), BACKWARD if phase == RECOMPUTE else phase)
-        if now != last:
-            yield (event, *now)
-        last = now
 
 
 def trace_once(setup: Setup, *, steps: int) -> Trace:

@@ -18,7 +18,8 @@ from probes.estimate_batches import BatchTraces, Search
 from probes.estimate_cards import Ground, answer, without_limit
 from probes.estimate_knobs import Change
 from probes.estimate_parts import Parts, take_apart
-from probes.estimate_trace import Bench, Setup, Trace, changed
+from probes.estimate_trace import Bench, Setup, changed
+from probes.trace import Trace
 from probes.virtual import VirtualDeviceError
 
 R = TypeVar("R")
