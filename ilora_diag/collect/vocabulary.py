@@ -68,6 +68,9 @@ _ORIGIN = (
     Leaf("import.warnings", _TT, "what an importer had to leave out, and why"),
     Leaf("conflict.NAME", _TT, "NAME is another path: each value that was read for it, as 'value (source)'"),
     Leaf("collect.deep", _F, "whether probes that need a CUDA context were allowed"),
+    Leaf("collect.NAME", _T, "'ok', or why a group of live collectors has no full answer; it names the call that hung"),
+    Leaf("collect.redacted", _TT, "kinds of identifiers that pseudonyms stand for; absent where nothing was redacted"),
+    Leaf("collector.NAME", _T, "never known: why a part of the live collection broke"),
     Leaf("error.text", _T, "the message or log that came with the facts"),
     Leaf("error.exit_code", _I, "exit status of the failing process; negative for a signal"),
 )
@@ -83,7 +86,11 @@ _HOST = (
     Leaf("os.tegra", _F, "Jetson or another Tegra board"),
     Leaf("os.tegra_release", _T, "first line of /etc/nv_tegra_release"),
     Leaf("os.gvisor", _F, "system calls are served by gVisor"),
-    Leaf("os.hypervisor", _T, "'none', or the vendor: 'kvm', 'vmware', 'xen', 'hyperv', 'firecracker', 'amazon', ..."),
+    Leaf(
+        "os.hypervisor",
+        _T,
+        "'none', or the vendor: 'kvm', 'vmware', 'xen', 'hyperv', 'firecracker', 'amazon', ...; 'unnamed'",
+    ),
     Leaf("os.product_name", _T, "DMI product name of the machine"),
     Leaf("os.cmdline", _TT, "words of /proc/cmdline"),
     Leaf("os.reboot_required", _F, "/var/run/reboot-required exists"),
