@@ -113,6 +113,8 @@ def install(machine: Machine, patches: Patches) -> None:
     patches.replace(torch._C, "_group_tensors_by_device_and_dtype", group)
     patches.replace(torch.autograd, "backward", _told(torch.autograd.backward, machine))
     patches.replace(torch.autograd, "grad", _told(torch.autograd.grad, machine))
+    # Moving a recurrent layer would ask cuDNN to lay its weights out; calling it is refused by name.
+    patches.replace(torch.nn.RNNBase, "flatten_parameters", lambda layer: None)
     patches.replace(torch._C, "_cuda_clearCublasWorkspaces", machine.drop_workspaces)
 
 
