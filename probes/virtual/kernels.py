@@ -6,6 +6,7 @@ Rules and sizes stand in `ilora_diag.hardware`; here is which operator meets whi
 from __future__ import annotations
 
 from collections.abc import Callable
+from math import prod
 from typing import Any
 
 import torch
@@ -13,7 +14,7 @@ from torch import Tensor
 from torch._ops import OpOverload
 
 from ilora_diag.hardware import scratch
-from ilora_diag.hardware.scratch import Scratch
+from ilora_diag.hardware.scratch import Buffer, Scratch
 from ilora_diag.hardware.workspaces import addmm_uses_lt
 from ilora_diag.schema import Known, Unavailable
 from probes.virtual import reductions
@@ -37,6 +38,15 @@ _GEMMS = frozenset(
     }
 )
 
+# Where the two factors of a product begin among the arguments.
+_FIRST_FACTOR = {
+    aten.mm.default: 0,
+    aten.bmm.default: 0,
+    aten.addmm.default: 1,
+    aten.addmm_.default: 1,
+    aten.baddbmm.default: 1,
+}
+
 # Outputs that live on the host although the meta kernel puts them beside the others: outside graph capture the
 # efficient kernel's backward reads seed and offset there (attention_backward.cu).
 HOST_OUTPUTS: dict[OpOverload, tuple[int, ...]] = {aten._scaled_dot_product_efficient_attention.default: (2, 3)}
@@ -48,6 +58,8 @@ def after(machine: Machine, func: OpOverload, args: tuple[Any, ...], out: Any, d
     """What a kernel takes once its outputs exist: a workspace to keep, scratch to give back."""
     if func in _GEMMS:
         _gemm(machine, device)
+        if func in _FIRST_FACTOR:
+            _copy_factors(machine, func, args, device)
         if func is aten.addmm.default:
             _gemm_and_bias(machine, args, device)
         return
@@ -79,6 +91,32 @@ def _gemm_and_bias(machine: Machine, args: tuple[Any, ...], device: int) -> None
         machine.keep_workspace(f"cublaslt {_thread()}", rule.lt_bytes, device, "cublasLt workspace")
     else:
         machine.scratch(rule.lt_bytes, device, "cublasLt workspace")
+
+
+def _copy_factors(machine: Machine, func: OpOverload, args: tuple[Any, ...], device: int) -> None:
+    """Factors that cuBLAS cannot read as they lie are copied for the call (Blas.cpp, `prepare_*_for_cublas`).
+
+    A recorded backward of a sum shows it: the gradient is one number expanded to a matrix.
+    """
+    first = _FIRST_FACTOR[func]
+    copied = [factor for factor in args[first : first + 2] if not readable_by_cublas(factor)]
+    held = [
+        machine.allocate(factor.numel() * factor.element_size(), device, f"{func.name()} copy of a factor")
+        for factor in copied
+    ]
+    for number, block in held:
+        machine.release(number, device, block)
+
+
+def readable_by_cublas(factor: Tensor) -> bool:
+    """Whether rows or columns of a matrix, or of a batch of them, lie in one piece, and far enough apart."""
+    rows, columns = factor.shape[-2:]
+    down, across = factor.stride()[-2:]
+    if down == 1 and across >= max(1, rows):
+        return True
+    if across == 1 and down >= max(1, columns):
+        return True
+    return factor.is_contiguous() and down != 0 and across != 0
 
 
 def _thread() -> str:
@@ -159,9 +197,20 @@ def _index_put(machine: Machine, args: tuple[Any, ...], out: Any, device: int) -
     accumulate = len(args) > 3 and args[3]
     if not accumulate:
         return Scratch(buffers=(), evidence="[source]", source="ATen/native/cuda/Indexing.cu")
-    indices = [index for index in args[1] if index is not None]
+    target, places, values = args[:3]
+    indices = [index for index in places if index is not None]
     count = torch.broadcast_shapes(*(index.shape for index in indices)).numel()
-    return scratch.index_put_accumulate(count)
+    kept = [size for dim, size in enumerate(target.shape) if dim >= len(places) or places[dim] is None]
+    wanted = count * prod(kept)
+    fits = values.numel() == wanted and values.is_contiguous()
+    return scratch.index_put_accumulate(count, copied_value_bytes=0 if fits else wanted * values.element_size())
+
+
+def _pow_of_number(machine: Machine, args: tuple[Any, ...], out: Any, device: int) -> Known[Scratch]:
+    """The base becomes a tensor on the card: 8 bytes in a recording of 2.6; a base of one fills the result instead."""
+    base = args[0]
+    buffers = () if base == 1 else (Buffer(name="base", num_bytes=16 if isinstance(base, complex) else 8),)
+    return Scratch(buffers=buffers, evidence="[measured]", source="ATen/native/Pow.cpp, pow_Scalar_out")
 
 
 _RULES: dict[OpOverload, Rule] = {
@@ -172,4 +221,5 @@ _RULES: dict[OpOverload, Rule] = {
     aten.embedding_dense_backward.default: _embedding_backward,
     aten.index_put_.default: _index_put,
     aten._index_put_impl_.default: _index_put,
+    aten.pow.Scalar: _pow_of_number,
 }

@@ -208,10 +208,13 @@ def test_embedding_backward_of_a_small_table_has_few_segments() -> None:
 
 
 def test_index_put_sorts_its_linear_indices() -> None:
-    scratch = index_put_accumulate(1000)
-    assert scratch.peak_bytes == 1000 * 8 * 4 + 1000 * 16
-    assert index_put_accumulate(1000, num_bits=8).peak_bytes == 1000 * 8 * 4
-    assert scratch.missing
+    # 1024 indices, as recorded: two steps of the linear index, the copied values, three lists, one byte for the sort.
+    recorded = [buffer.num_bytes for buffer in index_put_accumulate(1024, copied_value_bytes=5_242_880).buffers]
+    assert recorded == [8192, 8192, 5_242_880, 8192, 8192, 8192, 1]
+    assert index_put_accumulate(1024).peak_bytes == 4 * 8192 + 1
+    assert index_put_accumulate(10_000).peak_bytes == 4 * 80_000 + 10_000 * 16
+    assert index_put_accumulate(10_000, num_bits=8).peak_bytes == 4 * 80_000
+    assert index_put_accumulate(1024).missing
 
 
 @pytest.mark.data
