@@ -279,6 +279,9 @@ def course_forward(device: str) -> Program:
 
 
 NOT_HOPPER = "The source names no card; its cuBLAS workspace of 8,519,680 bytes rules Hopper out. "
+ADA = (
+    "1536 bytes of partial sums mean 384 blocks: 128 multiprocessors of 1536 threads, as an RTX 4090 has; with 48 GB. "
+)
 PRINTED = "Printed figure; the course's own edition of the model is assumed. "
 
 RECIPES = (
@@ -305,10 +308,18 @@ RECIPES = (
     Recipe(id="cs336-niu-forward_and_backward-150", build=niu(150, training=True), gpu="a100-80gb", notes=NOT_HOPPER),
     Recipe(id="cs336-niu-forward_and_backward-200", build=niu(200, training=True), gpu="a100-80gb", notes=NOT_HOPPER),
     Recipe(
-        id="cs336-nothanmin-large-256-train", build=hanmin("large", training=True), gpu="a100-80gb", notes=NOT_HOPPER
+        id="cs336-nothanmin-large-256-train",
+        build=hanmin("large", training=True),
+        gpu="rtx-4090",
+        memory_bytes=48 * 2**30,
+        notes=NOT_HOPPER + ADA,
     ),
     Recipe(
-        id="cs336-nothanmin-xl-256-forward-bf16", build=hanmin("xl", training=False), gpu="a100-80gb", notes=NOT_HOPPER
+        id="cs336-nothanmin-xl-256-forward-bf16",
+        build=hanmin("xl", training=False),
+        gpu="rtx-4090",
+        memory_bytes=48 * 2**30,
+        notes=NOT_HOPPER + ADA,
     ),
     Recipe(id="cs336-silmont-small-128-bf16-forward", build=silmont(half=True), gpu="a100-80gb", notes=NOT_HOPPER),
     Recipe(id="cs336-silmont-small-128-fp32-forward", build=silmont(half=False), gpu="a100-80gb", notes=NOT_HOPPER),

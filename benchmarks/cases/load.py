@@ -70,7 +70,7 @@ def case_of(row: dict[str, Any], recipe: Recipe) -> Case:
         torch_version=recipe.torch_version or _version(str(row.get("torch") or "")),
         build=recipe.build,
         measured=measured,
-        memory_bytes=round(capacity * GIB) if capacity else found.get("total_gpu_memory_bytes"),
+        memory_bytes=round(capacity * GIB) if capacity else found.get("total_gpu_memory_bytes") or recipe.memory_bytes,
         snapshot=Path(row["source"]["file"]).name if "file" in row["source"] else None,
         notes=recipe.notes,
     )

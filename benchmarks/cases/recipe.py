@@ -18,6 +18,7 @@ class Recipe:
         gpu: key of the card to run on.
         family: how the row was measured; rows are summed up by it.
         torch_version: where the row says none or no single one.
+        memory_bytes: of the card, where it is not what its name says and the row does not say it.
         notes: assumptions and known differences.
     """
 
@@ -26,4 +27,5 @@ class Recipe:
     gpu: str
     family: str = "cs336 snapshots"
     torch_version: str | None = None
+    memory_bytes: int | None = None
     notes: str = ""
