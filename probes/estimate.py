@@ -25,6 +25,7 @@ if TYPE_CHECKING:
     from ilora_diag.schema import Estimate
 
 EXIT_OK, EXIT_FAILED, EXIT_USAGE, EXIT_REFUSED, EXIT_INTERRUPTED = 0, 1, 2, 3, 130
+_EXIT = {"usage": EXIT_USAGE, "refused": EXIT_REFUSED, "failed": EXIT_FAILED}
 RESULT_FD = "ILORA_DIAG_RESULT_FD"
 
 
@@ -74,24 +75,17 @@ def _answered(config: Config, specs: tuple[GpuSpec, ...], arguments: argparse.Na
 
         with lean_imports(_cache_dir()):
             import ilora.model  # noqa: F401  (with it transformers and peft)
-    from ilora.llm import LlmError
-    from ilora_diag.hardware.torch_versions import VersionError
-    from ilora_diag.memory.allocator import UnsupportedBackendError, VmmUnsupported
-    from ilora_diag.memory.settings import SettingsError
     from probes.estimate_compose import Question, estimate
-    from probes.virtual import VirtualDeviceError
+    from probes.estimate_work import NoEstimateError, told_apart
 
     question = Question(
         config=config, specs=specs, torch_version=arguments.torch, more=not arguments.no_knobs, begin=begin
     )
     try:
-        found = estimate(question, lambda known: _write_early(known, arguments.early))
-    except (ConfigError, LlmError, VersionError, SettingsError) as error:
-        return _refuse("usage", str(error), EXIT_USAGE)
-    except (VirtualDeviceError, UnsupportedBackendError) as error:
-        return _refuse("refused", str(error), EXIT_REFUSED)
-    except VmmUnsupported as error:
-        return _refuse("failed", f"RuntimeError: {error}", EXIT_FAILED)
+        with told_apart():
+            found = estimate(question, lambda known: _write_early(known, arguments.early))
+    except NoEstimateError as error:
+        return _refuse(error.status, error.message, _EXIT[error.status])
     return _write(found)
 
 

@@ -5,14 +5,18 @@ from __future__ import annotations
 import gc
 import multiprocessing
 import os
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import Future, ProcessPoolExecutor
+from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from typing import Any, TypeVar
 
 from ilora.config import ConfigError
 from ilora.llm import LlmError
 from ilora_diag.hardware.gpus import GpuSpec
+from ilora_diag.hardware.torch_versions import VersionError
+from ilora_diag.memory.allocator import UnsupportedBackendError, VmmUnsupported
+from ilora_diag.memory.settings import SettingsError
 from ilora_diag.schema import CardEstimate, Knob, Known, Unavailable
 from probes.estimate_batches import BatchTraces, Search
 from probes.estimate_cards import Ground, answer, without_limit
@@ -131,6 +135,37 @@ def _not_computed(change: Change, error: Exception) -> Knob:
     return Knob(change=change.typed, peak_allocated_bytes=unknown, peak_reserved_bytes=unknown, cost=change.cost)
 
 
+class NoEstimateError(Exception):
+    """A task cannot be done.
+
+    Attributes:
+        status: "usage" (a mistake in the configuration), "refused" (the device cannot carry it), "failed".
+    """
+
+    def __init__(self, status: str, message: str) -> None:
+        super().__init__(status, message)  # both, so that it survives the way from one process to another
+        self.status, self.message = status, message
+
+
+@contextmanager
+def told_apart() -> Iterator[None]:
+    """Turn what a task may raise into NoEstimateError; what else it raises is a mistake of ours."""
+    try:
+        yield
+    except (ConfigError, LlmError, VersionError, SettingsError) as error:
+        raise NoEstimateError("usage", str(error)) from None
+    except (VirtualDeviceError, UnsupportedBackendError) as error:
+        raise NoEstimateError("refused", str(error)) from None
+    except VmmUnsupported as error:
+        reason = "expandable segments need virtual memory management, which a card asked for does not have"
+        raise NoEstimateError("failed", f"the first allocation ends in RuntimeError: {error} ({reason})") from None
+
+
+def _guarded(run: Callable[[Any], R], task: object) -> R:
+    with told_apart():
+        return run(task)
+
+
 class Crew:
     """Runs tasks in forked processes, or here where there is one core alone."""
 
@@ -142,10 +177,10 @@ class Crew:
         self._pool = ProcessPoolExecutor(workers, mp_context=context) if workers > 1 else None
 
     def submit(self, run: Callable[[Any], R], task: object) -> Callable[[], R]:
-        """Begin a task; calling what is returned waits for its result."""
+        """Begin a task; calling what is returned waits for its result, or raises NoEstimateError."""
         if self._pool is None:
-            return lambda: run(task)
-        future: Future[R] = self._pool.submit(run, task)
+            return lambda: _guarded(run, task)
+        future: Future[R] = self._pool.submit(_guarded, run, task)
         return future.result
 
     def close(self) -> None:
