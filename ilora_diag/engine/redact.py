@@ -1,5 +1,8 @@
 """Records without what identifies a person: paths under a home folder begin with `~`, the host's name is left out.
 
+`redact` is for reports of this machine. `Pseudonyms` is for facts that leave it, or that came from elsewhere: it also
+replaces identifiers of devices, addresses and secrets, each by a name that stays the same for equal values.
+
 Done where a report is built, so that the JSON beside the Markdown is as fit to be pasted as the Markdown. The run
 log and the journal stay as they are: they do not leave the machine unless somebody sends them.
 """
@@ -10,7 +13,7 @@ import getpass
 import re
 import socket
 from collections.abc import Callable
-from dataclasses import dataclass, fields, is_dataclass, replace
+from dataclasses import dataclass, field, fields, is_dataclass, replace
 from pathlib import Path
 from typing import TypeVar, cast
 
@@ -70,6 +73,108 @@ def map_leaves(record: T, kind: type[L], change: Callable[[L], L]) -> T:
         return value
 
     return cast(T, visit(record))
+
+
+_HEX = "[0-9A-Fa-f]"
+_UUID = re.compile(
+    rf"(?<![\w-])((?:MIG-)?(?:GPU-|MIG-)?)({_HEX}{{8}}-{_HEX}{{4}}-{_HEX}{{4}}-{_HEX}{{4}}-{_HEX}{{12}})(?![\w-])"
+    rf"|(?<![\w-])((?:MIG-)?(?:GPU-|MIG-))({_HEX}{{4,12}}(?:-{_HEX}{{1,12}}){{0,4}})(?![\w-])"
+)
+_IPV4 = re.compile(r"(?<![\w.-])(?:\d{1,3}\.){3}\d{1,3}(?![\w-]|\.\d)")
+# Version numbers of four parts are told from addresses by what stands before them.
+_BEFORE_VERSION = re.compile(
+    r"(?:version|cudnn|cublas|nccl|cuda|release|==|~=|>=|<=|\bv|\.so\.?)[\s:=]*$", re.IGNORECASE
+)
+_MAC = re.compile(rf"(?<![\w:-]){_HEX}{{2}}(?:[:-]{_HEX}{{2}}){{5}}(?![\w:-])")
+_IPV6 = re.compile(
+    rf"(?<![\w:.])(?:(?:{_HEX}{{1,4}}:){{7}}{_HEX}{{1,4}}"
+    rf"|(?:{_HEX}{{1,4}}:){{1,6}}(?::{_HEX}{{1,4}}){{1,6}}|::(?:{_HEX}{{1,4}}:){{0,5}}{_HEX}{{1,4}})(?![\w:])"
+)
+_BUS = re.compile(rf"(?<![\w:.]){_HEX}{{4,8}}:{_HEX}{{2}}:{_HEX}{{2}}(?:\.{_HEX})?(?![\w:])")
+_SERIAL = re.compile(r"(?i)(\bserial(?: number)?\s*[:=]\s*)([\w-]{4,40})")
+_MAIL = re.compile(r"(?<![\w.+-])[\w.+-]{1,64}@[\w-]{1,63}(?:\.[\w-]{1,63}){0,6}")
+_WINDOWS_HOME = re.compile(r"(?i)\b[a-z]:[\\/]+users[\\/]+[\w.-]{1,64}")
+_LOG_HOST = re.compile(r"(?m)^((?:<\d{1,3}>)?[A-Z][a-z]{2} {1,2}\d{1,2} \d\d:\d\d:\d\d )([\w.-]{1,253})(?= \w)")
+_SECRET = re.compile(
+    r"\b(?:hf_|ghp_|gho_|ghs_|github_pat_|glpat-|sk-|xox[abprs]-|AKIA|ASIA|AIza|nvapi-)[A-Za-z0-9_-]{12,255}"
+    r"|\beyJ[A-Za-z0-9_-]{10,2000}\.[A-Za-z0-9_.-]{10,4000}"
+    r"|(?<=://)[^\s/:@]{1,100}:[^\s/@]{1,200}(?=@)"
+    r"|(?i:(?<=bearer ))[A-Za-z0-9._~+/-]{8,4000}"
+)
+_SECRET_SET = re.compile(
+    r"(?i)\b(\w{0,40}(?:token|secret|passw(?:or)?d|api_?key|access_?key)\w{0,20}[\"']?\s?[=:]\s?[\"']?)([^\s\"',;<]{6,4000})"
+)
+_PLAIN_ADDRESSES = frozenset({"127.0.0.1", "0.0.0.0", "255.255.255.255"})
+
+
+@dataclass(slots=True)
+class Pseudonyms:
+    """Replaces what identifies somebody, equal values by equal names.
+
+    Attributes:
+        identity: whose machine it is.
+        bus_ids: whether PCI addresses are replaced too.
+        kinds: what was replaced so far.
+    """
+
+    identity: Identity
+    bus_ids: bool = False
+    kinds: set[str] = field(default_factory=set)
+    _names: dict[str, dict[str, str]] = field(default_factory=dict)
+
+    def name(self, kind: str, value: str) -> str:
+        """The pseudonym of a value, as `serial-1`."""
+        known = self._names.setdefault(kind, {})
+        if value in known.values():  # already a pseudonym
+            return value
+        if re.fullmatch(rf"{kind}-\d{{1,6}}", value) is not None:
+            return value
+        self.kinds.add(kind)
+        return known.setdefault(value.lower(), f"{kind}-{len(known) + 1}")
+
+    def secret(self) -> str:
+        """What stands for a secret: all of them look the same."""
+        self.kinds.add("secret")
+        return "<secret>"
+
+    def text(self, text: str) -> str:
+        """A text with every identifier in it replaced."""
+        text = _SECRET.sub(lambda _match: self.secret(), text)
+        text = _SECRET_SET.sub(lambda match: match[1] + self.secret(), text)
+        text = _UUID.sub(self._uuid, text)
+        text = _MAC.sub(lambda match: self.name("mac", match[0]), text)
+        text = _IPV6.sub(lambda match: self.name("ip", match[0]), text)
+        text = _IPV4.sub(self._ipv4, text)
+        text = _MAIL.sub(lambda match: self.name("mail", match[0]), text)
+        text = _SERIAL.sub(lambda match: match[1] + self.name("serial", match[2]), text)
+        text = _LOG_HOST.sub(lambda match: match[1] + self.name("host", match[2]), text)
+        if self.bus_ids:
+            text = _BUS.sub(lambda match: self.name("bus", match[0]), text)
+        return self._people(text)
+
+    def _people(self, text: str) -> str:
+        changed = redact_text(_WINDOWS_HOME.sub("~", text), self.identity)
+        for kind in ("host", "user"):
+            for value, name in self._names.get(kind, {}).items():
+                if _tells(value) and value in changed.lower():
+                    changed = re.sub(rf"(?i)(?<![\w.-]){re.escape(value)}(?![\w-])", name, changed)
+        if changed != text:
+            self.kinds.add("people")
+        return changed
+
+    def _uuid(self, match: re.Match[str]) -> str:
+        """An abbreviation, as CUDA_VISIBLE_DEVICES allows, gets the name of what it abbreviates."""
+        prefix, value = (match[1] or "", match[2]) if match[2] else (match[3], match[4])
+        known = self._names.get("uuid", {})
+        whole = [full for full in known if full.startswith(value.lower())]
+        return prefix + self.name("uuid", whole[0] if len(whole) == 1 else value)
+
+    def _ipv4(self, match: re.Match[str]) -> str:
+        parts = match[0].split(".")
+        before = match.string[max(0, match.start() - 24) : match.start()]
+        if any(int(part) > 255 for part in parts) or match[0] in _PLAIN_ADDRESSES or _BEFORE_VERSION.search(before):
+            return match[0]
+        return self.name("ip", match[0])
 
 
 def _tells(name: str) -> bool:
