@@ -13,7 +13,15 @@ from probes.virtual.machine import Machine
 _is_meta = torch._C.TensorBase.is_meta.__get__  # type: ignore[attr-defined]
 
 # Operators that take host tensors beside device ones: indices, step counters, and copies.
-_MIXED = ("aten::index", "aten::_index_put", "aten::index_put", "aten::copy_", "aten::_to_copy", "aten::set_")
+_MIXED = (
+    "aten::index",
+    "aten::_index_put",
+    "aten::index_put",
+    "aten::copy_",
+    "aten::_to_copy",
+    "aten::set_",
+    "aten::_ctc_loss",
+)
 
 
 def check_devices(machine: Machine, func: OpOverload, args: tuple[Any, ...], kwargs: dict[str, Any]) -> None:

@@ -97,7 +97,8 @@ def _sized_by_values(mode: VirtualDispatch, func: OpOverload, args: tuple[Any, .
         result = func(*(next(queue) if isinstance(value, Tensor) else value for value in args), **kwargs)
         return _place(mode, result, device, func)
     largest = _LARGEST.get(func)
-    assert largest is not None
+    if largest is None:
+        raise NotCarriedError(f"{func._name} of unknown values", "its size depends on values nobody computed")
     machine.notes.add(f"{func._name} of unknown values is taken at its largest")
     return _place(mode, largest(*args, **kwargs), device, func, known=False)
 
@@ -161,11 +162,11 @@ def _flat(args: tuple[Any, ...]) -> list[Tensor]:
 
 
 def _equal(mode: VirtualDispatch, func: OpOverload, args: tuple[Any, ...], kwargs: dict[str, Any]) -> bool:
-    hosts = [values.known(mode.machine, tensor) for tensor in args]
+    hosts = [values.known(mode.machine, tensor) for tensor in args[:2]]
     if any(host is None for host in hosts):
         mode.machine.notes.add("tensors of unknown values are taken to be equal if their shapes are")
         return bool(args[0].shape == args[1].shape)
-    return torch.equal(*hosts)  # type: ignore[arg-type]
+    return bool(func(*hosts, *args[2:], **kwargs))
 
 
 def _repeat_interleave(mode: VirtualDispatch, func: OpOverload, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
@@ -173,8 +174,6 @@ def _repeat_interleave(mode: VirtualDispatch, func: OpOverload, args: tuple[Any,
     value = values.known(mode.machine, repeats)
     size = kwargs.get("output_size")
     if value is None and size is None:
-        from probes.virtual.errors import NotCarriedError
-
         raise NotCarriedError("repeat_interleave of unknown repeats", "its size depends on values nobody computed")
     device = mode.machine.device_of(repeats)
     result = func(value) if value is not None else torch.zeros(size or 0, dtype=torch.int64)
@@ -217,6 +216,8 @@ HANDLERS: dict[OpOverload, Handler] = {
     aten.index_put_.default: _index,
     aten._index_put_impl_.default: _index,
     aten.equal.default: _equal,
+    aten.allclose.default: _equal,
+    aten.bincount.default: _sized_by_values,
     aten._scaled_dot_product_efficient_attention_backward.default: _efficient_backward,
     aten.add.Tensor: accumulate.add,
     **dict.fromkeys(accumulate.IN_PLACE, accumulate.fill),

@@ -228,3 +228,13 @@ def test_one_side_can_decide_what_the_other_nobody_knows(card: Machine) -> None:
     assert list(card.notes.sentences()) == []
     assert not bool((unknown | no).any())
     assert list(card.notes.sentences()) != []
+
+
+def test_comparing(card: Machine) -> None:
+    ids = torch.arange(4).cuda()
+    assert torch.equal(ids, torch.arange(4).cuda())
+    assert not torch.equal(ids, ids + 1)
+    assert torch.allclose(ids.float(), ids.float())
+    assert list(card.notes.sentences()) == []
+    assert torch.allclose(torch.randn(99, device="cuda"), torch.randn(99, device="cuda"))
+    assert any("taken to be equal" in sentence for sentence in card.notes.sentences())
