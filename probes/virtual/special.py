@@ -10,6 +10,7 @@ from torch import Tensor
 from torch._ops import OpOverload
 
 from probes.virtual import accumulate, kernels, values
+from probes.virtual.errors import NotCarriedError
 
 if TYPE_CHECKING:
     from probes.virtual.dispatch import VirtualDispatch
