@@ -59,11 +59,14 @@ IN_PLACE = {
 }
 
 
+_Mode: Any = torch.utils._python_dispatch.TorchDispatchMode  # its constructor is not typed
+
+
 def _holders(tensor: Tensor) -> tuple[int, int]:
     return tensor._use_count(), _storage_uses(tensor.untyped_storage()._cdata)  # type: ignore[attr-defined]
 
 
-class _Probe(torch.utils._python_dispatch.TorchDispatchMode):
+class _Probe(_Mode):  # type: ignore[misc]
     """Sees one accumulation of two gradients that nobody else holds."""
 
     seen: tuple[int, int] = (0, 0)
@@ -89,8 +92,10 @@ def _count_as_handler(args: tuple[Any, ...]) -> tuple[int, int]:
 @cache
 def sole_holders() -> tuple[int, int]:
     """What `_holders` says of a gradient that only the engine holds; to be asked before the device is there."""
-    with _Probe() as probe:
+    probe: Any = _Probe()
+    with probe:
         leaf = torch.ones(2, requires_grad=True)
         shared = leaf * 2
-        (shared.exp() + shared.sin()).sum().backward()
-    return probe.seen
+        torch.autograd.backward((shared.exp() + shared.sin()).sum())
+    seen: tuple[int, int] = probe.seen
+    return seen
