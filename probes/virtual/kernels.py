@@ -101,7 +101,7 @@ def _copy_factors(machine: Machine, func: OpOverload, args: tuple[Any, ...], dev
     first = _FIRST_FACTOR[func]
     copied = [factor for factor in args[first : first + 2] if not readable_by_cublas(factor)]
     held = [
-        machine.allocate(factor.numel() * factor.element_size(), device, f"{func.name()} copy of a factor")
+        machine.allocate(factor.numel() * factor.element_size(), device, f"{func._name} copy of a factor")
         for factor in copied
     ]
     for number, block in held:
@@ -126,12 +126,12 @@ def _thread() -> str:
 
 def _take(machine: Machine, func: OpOverload, taken: Known[Scratch], device: int) -> None:
     if isinstance(taken, Unavailable):
-        machine.notes.add(f"scratch of {func.name()} is not counted: {taken.reason}")
+        machine.notes.add(f"scratch of {func._name} is not counted: {taken.reason}")
         return
     held = {}
     for action, buffer in taken.events():
         if action == "alloc":
-            held[buffer.name] = machine.allocate(buffer.num_bytes, device, f"{func.name()} {buffer.name}")
+            held[buffer.name] = machine.allocate(buffer.num_bytes, device, f"{func._name} {buffer.name}")
         else:
             number, block = held.pop(buffer.name)
             machine.release(number, device, block)
@@ -199,7 +199,7 @@ def _index_put(machine: Machine, args: tuple[Any, ...], out: Any, device: int) -
         return Scratch(buffers=(), evidence="[source]", source="ATen/native/cuda/Indexing.cu")
     target, places, values = args[:3]
     indices = [index for index in places if index is not None]
-    count = torch.broadcast_shapes(*(index.shape for index in indices)).numel()
+    count = torch.broadcast_shapes(*(index.shape for index in indices)).numel()  # type: ignore[no-untyped-call]
     kept = [size for dim, size in enumerate(target.shape) if dim >= len(places) or places[dim] is None]
     wanted = count * prod(kept)
     fits = values.numel() == wanted and values.is_contiguous()
