@@ -60,22 +60,25 @@ class Attention:
         if backend == "flash":
             return _flash(query, key, value, dropout_p, is_causal, scale)
         if backend == "math":
-            out: Tensor = aten._scaled_dot_product_attention_math(
-                query, key, value, attn_mask, dropout_p, is_causal, None, scale=scale, enable_gqa=enable_gqa
-            )[0]
-            return out
+            return _first(
+                aten._scaled_dot_product_attention_math(
+                    query, key, value, attn_mask, dropout_p, is_causal, None, scale=scale, enable_gqa=enable_gqa
+                )
+            )
         mask = None if attn_mask is None else _added(attn_mask, query, key)
         needs = _needs_grad(query, key, value, attn_mask)
         if backend == "cudnn":
             self._machine.notes.add("the workspace of cuDNN attention is known to cuDNN alone and not counted")
-            out = aten._scaled_dot_product_cudnn_attention(
-                query, key, value, mask, needs, dropout_p, is_causal, False, scale=scale
-            )[0]
-            return out
-        out = aten._scaled_dot_product_efficient_attention(
-            query, key, value, mask, needs, dropout_p, is_causal, scale=scale
-        )[0]
-        return out
+            return _first(
+                aten._scaled_dot_product_cudnn_attention(
+                    query, key, value, mask, needs, dropout_p, is_causal, False, scale=scale
+                )
+            )
+        return _first(
+            aten._scaled_dot_product_efficient_attention(
+                query, key, value, mask, needs, dropout_p, is_causal, scale=scale
+            )
+        )
 
     def _choose(self, question: AttentionQuery) -> str:
         known = self._chosen.get(question)
@@ -127,6 +130,11 @@ def describe(
         offsets_aligned=all(tensor.storage_offset() * tensor.element_size() % 16 == 0 for tensor in tensors),
         environ=machine.environ,
     )
+
+
+def _first(outputs: tuple[Tensor, ...]) -> Tensor:
+    """The attention itself, of an operator that also returns what its backward needs."""
+    return outputs[0]
 
 
 def _needs_grad(*tensors: Tensor | None) -> bool:
