@@ -10,7 +10,6 @@ from __future__ import annotations
 
 import io
 import os
-from collections.abc import Iterator
 from contextlib import closing
 from pathlib import Path
 from typing import IO
@@ -24,7 +23,6 @@ from ilora_diag.schema import Facts
 
 __all__ = ["ImportFactsError", "import_facts", "merge_facts"]
 
-MAX_LINE = 1 << 16  # characters; a longer line is read in pieces
 _HEAD_BYTES = 8192
 _READABLE = (
     "a facts file of ours, nvidia-smi -q -x or -q or its table or -L, torch's collect_env, `key: value` lines of an "
@@ -60,7 +58,8 @@ def _import(file: IO[bytes]) -> Facts:
         from ilora_diag.collect.store import facts_from_file
 
         return facts_from_file(file)
-    draft = scan(_lines(file, encoding))
+    with io.TextIOWrapper(file, encoding=encoding, errors="replace", newline=None) as text:
+        draft = scan(text)
     if not draft.facts() or not draft.kinds():
         raise ImportFactsError(f"nothing was recognised; readable are {_READABLE}")
     when = draft.captured_at
@@ -80,12 +79,3 @@ def _encoding(head: bytes) -> str:
     if b"\0" in head:
         raise ImportFactsError(f"the content is binary, no text; readable are {_READABLE}")
     return "utf-8-sig"
-
-
-def _lines(file: IO[bytes], encoding: str) -> Iterator[str]:
-    text = io.TextIOWrapper(file, encoding=encoding, errors="replace", newline=None)
-    try:
-        while line := text.readline(MAX_LINE):
-            yield line
-    finally:
-        text.detach()

@@ -13,14 +13,19 @@ _BANNER = re.compile(r"# [\w .-]{1,60} :: (.{1,120})")
 
 
 class CaptureHead:
-    """The head and the banners. Under a banner of a help text nothing is a fact."""
+    """The head and the banners.
+
+    Attributes:
+        inside: whether the banners have begun: below them stand help texts too, in which no line is to be taken for
+            a report.
+    """
 
     kind = "capture"
 
     def __init__(self) -> None:
         self._found: dict[str, str] = {}
         self._banners = 0
-        self.inside_help = False
+        self.inside = False
 
     def feed(self, line: str) -> bool:
         """Take a line of the head, or a banner; False for any other."""
@@ -28,11 +33,11 @@ class CaptureHead:
             banner = _BANNER.match(line)
             if banner is not None:
                 self._banners += 1
-                self.inside_help = "help" in banner[1] or "field list" in banner[1]
+                self.inside = self.inside or "collected_at" in self._found
             return line.startswith(("####", "# $ ")) or banner is not None
         if self._banners == 0 and (pair := _PAIR.fullmatch(line.rstrip())) is not None:
             self._found.setdefault(pair[1], pair[2])
-            return pair[1] == "collected_at"
+            return "collected_at" in self._found
         return False
 
     def close(self, draft: Draft) -> None:
@@ -42,7 +47,7 @@ class CaptureHead:
         draft.kind(self.kind)
         family, _, name = self._found.get("os", "").partition(" (")
         if name:
-            draft.put("os.name", name.rstrip(")"), _SOURCE)
+            draft.put("os.name", name.removesuffix(")"), _SOURCE)
         if family in ("linux", "windows"):
             draft.put("os.family", family, _SOURCE)
         for key, path in (("kernel", "os.kernel"), ("arch", "os.arch")):

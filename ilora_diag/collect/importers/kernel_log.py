@@ -41,7 +41,7 @@ class KernelLog:
         self._sxid: list[int] = []
         self._killed = 0
         self._kept: dict[str, list[str]] = {"xid": [], "nvrm": [], "oom": []}
-        self._draft = Draft()
+        self._versions: dict[str, str] = {}  # the last line wins: a module may have been loaded anew
 
     def take(self, line: str) -> bool:
         """Take a line if it is one of a kernel's log."""
@@ -68,14 +68,14 @@ class KernelLog:
         elif "NVRM" in line or "nvidia-uvm" in line:
             self._driver(line)
         elif (kernel := _KERNEL.search(line)) is not None:
-            self._draft.put("os.kernel", kernel[1], _SOURCE)
+            self._versions["os.kernel"] = kernel[1]
         else:
             return False
         return True
 
     def close(self, draft: Draft) -> None:
         """Hand over what was found. That there was no Xid is known of a log only, not of any other text."""
-        if not (self.lines or any(self._kept.values()) or self._draft.paths()):
+        if not (self.lines or any(self._kept.values()) or self._versions):
             return
         is_log = self.lines >= 3
         if is_log or self._xid:
@@ -89,19 +89,20 @@ class KernelLog:
         for name, kept in self._kept.items():
             if kept:
                 draft.put(f"kernel_log.{name}_lines", tuple(kept), _SOURCE)
-        if is_log or any(self._kept.values()):
+        if is_log or self._versions or any(self._kept.values()):
             draft.kind(self.kind)
-        draft.add_all(self._draft.facts())
+        for path, value in self._versions.items():
+            draft.put(path, value, _SOURCE)
 
     def _driver(self, line: str) -> None:
         loaded = _LOADED.search(line) or _VERSION_FILE.search(line)
         if loaded is not None:
-            self._draft.put("driver.kmod", loaded[2], _SOURCE)
-            self._draft.put("driver.kmod_flavour", "open" if loaded[1] else "proprietary", _SOURCE)
+            self._versions["driver.kmod"] = loaded[2]
+            self._versions["driver.kmod_flavour"] = "open" if loaded[1] else "proprietary"
         for pattern, path in ((_CLIENT, "driver.userspace"), (_MODULE, "driver.kmod")):
             match = pattern.search(line)
             if match is not None:
-                self._draft.put(path, match[1].rstrip("."), _SOURCE)
+                self._versions[path] = match[1].rstrip(".")
         self._keep("nvrm", line)
 
     def _keep(self, name: str, line: str) -> None:

@@ -27,6 +27,10 @@ _ERROR = re.compile(
     r"|CUDA out of memory|CUDA call failed|NCCL (?:WARN|error)|Bus error|Segmentation fault|^Killed$|core dumped"
     r"|undefined symbol|is not compatible with the current PyTorch"
 )
+_RULE = re.compile(r"[=*_~#+\s-]{3,}")
+# Lightning's report: what stands under `* CUDA:` is about torch.
+_LIGHTNING = re.compile(r"\s*\* (\w+):\s*")
+_LIGHTNING_CUDA = {"available": "is cuda available", "version": "cuda used to build pytorch"}
 _PACKAGE_HEADING = re.compile(r"versions of relevant libraries|^package\s+version|relevant packages|^packages:?$", re.I)
 _ENV_HEADING = re.compile(r"^[-*# ]*environment(?: variables)?\s*:?\s*$", re.IGNORECASE)
 
@@ -46,7 +50,7 @@ class Report:
         self._next_gpu = 0
         self._taken = 0
         self._env = 0
-        self._asked = ""
+        self._asked = self._lightning = ""
         self._message: list[str] = []
         self._in_traceback = False
         self._cudnn: list[str] = []
@@ -54,6 +58,8 @@ class Report:
     def feed(self, line: str) -> bool:
         """Take a line; False where it says nothing that is known."""
         text = line.rstrip()[:4000]
+        if _RULE.fullmatch(text):
+            return False
         taken = self._feed(text) if text.strip() else self._blank()
         self._taken += taken
         return taken
@@ -142,6 +148,11 @@ class Report:
         if match is None:
             return False
         key, value = _bare_key(match[1]), match[2].strip()
+        lightning = _LIGHTNING.fullmatch(text)
+        if lightning is not None:
+            self._lightning = lightning[1].lower()
+        elif self._lightning == "cuda":
+            key = _LIGHTNING_CUDA.get(key, key)
         if key in GPU_KEYS:
             self._section = "gpus"
             self._next_gpu = put_gpus(self._draft, value, self._next_gpu) if value and not _fill_in(value) else 0

@@ -45,13 +45,11 @@ def _text(path: str) -> Take:
 
 def _version(path: str) -> Take:
     def take(draft: Draft, text: str) -> None:
-        match = _VERSION.match(text)
+        match = _VERSION.match(re.sub(r"^\([^)]{0,80}\)\s*", "", text))  # gcc names its packager first
         if match is not None:
             _put(draft, path, match[1])
-        elif nothing(text):
+        elif nothing(text) or text.lower() in ("not installed", "none"):
             _put(draft, path, absent(text or "empty", _SOURCE))
-        elif text.lower() in ("not installed", "not installed na", "none"):
-            _put(draft, path, absent(text, _SOURCE))
 
     return take
 
@@ -272,7 +270,7 @@ _KEYS: dict[tuple[str, ...], Take] = {
     ("torch.cuda.device_count", "device count", "number of gpus visible to torch"): _integer("torch.device_count"),
     ("nccl version", "torch.cuda.nccl.version"): _version("torch.nccl_version"),
     ("architecture",): _text("os.arch"),
-    ("model name", "cpu model", "processor"): _text("host.cpu_model"),
+    ("model name", "cpu model"): _text("host.cpu_model"),
     ("cpus", "cpu count", "number of cpus"): _integer("host.cpu_count"),
     ("hypervisor vendor", "hypervisor"): _hypervisor,
     ("container", "docker", "container runtime", "docker image", "container image", "image"): _container,

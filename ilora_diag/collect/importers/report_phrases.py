@@ -126,7 +126,7 @@ _STATED: tuple[tuple[str, Take], ...] = (
     (r"\bWSL ?2?\b", _as("os.wsl", True)),
     (r"\bJetson\b|\bTegra\b", _as("os.tegra", True)),
     (r"\bgVisor\b|\brunsc\b", _as("os.gvisor", True)),
-    (r"/dev/shm(?: (?:is|of|has|size))*:?\s*(\d{1,6}) ?([KMG])i?B?\b", _bytes("shm.total_bytes")),
+    (r"/dev/shm(?: (?:is|of|has|size))*:?\s*(\d{1,6}(?:\.\d{1,3})?) ?([KMG])i?B?\b", _bytes("shm.total_bytes")),
     (r"--shm-size[= ](\d{1,6}) ?([KMG])", _bytes("shm.total_bytes")),
     (
         r"\b(?:memory limit|memory\.max|cgroup limit)(?: is| of)?:?\s*(\d{1,6}) ?([KMGT])i?B?\b",

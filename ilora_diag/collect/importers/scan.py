@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
-from typing import Protocol
+from collections.abc import Iterator
+from typing import Protocol, TextIO
 
 from ilora_diag.collect.importers.capture import CaptureHead
 from ilora_diag.collect.importers.draft import Draft
@@ -14,8 +14,12 @@ from ilora_diag.collect.importers.smi_query import SmiQuery
 from ilora_diag.collect.importers.smi_table import SmiList, SmiTable, SmiVersion, read_failure
 from ilora_diag.collect.importers.smi_xml import SmiXml
 
-# Beyond this many lines a text is a log, not a report: only the kernel's lines are looked for, which is fast.
-REPORT_LINES = 50_000
+# Beyond this much a text is a log, not a report: only the kernel's lines are looked for, which is fast. The longest
+# capture known has 3000 lines and 160 kB.
+REPORT_LINES = 10_000
+REPORT_CHARACTERS = 4 << 20
+MAX_LINE = 1 << 16  # characters; a longer line is read in pieces
+_CHUNK = 1 << 20
 
 
 class Section(Protocol):
@@ -32,7 +36,7 @@ _SECTIONS: tuple[type[SmiXml] | type[SmiQuery] | type[SmiTable] | type[SmiList] 
 _SECTIONS = (SmiXml, SmiQuery, SmiTable, SmiList, SmiVersion, SmiCsv)
 
 
-def scan(lines: Iterable[str]) -> Draft:
+def scan(text: TextIO) -> Draft:
     """What a text holds, of whatever formats.
 
     Raises:
@@ -40,29 +44,43 @@ def scan(lines: Iterable[str]) -> Draft:
     """
     draft, report, log, head = Draft(), Report(), KernelLog(), CaptureHead()
     section: Section | None = None
-    number = 0
-    for number, line in enumerate(lines, start=1):
+    number = characters = 0
+    while section is not None or (number < REPORT_LINES and characters < REPORT_CHARACTERS):
+        line = text.readline(MAX_LINE)
+        if not line:
+            break
+        number, characters = number + 1, characters + len(line)
         if section is not None:
             if section.feed(line):
                 continue
             section.close(draft)
-            section = None
-        if number > REPORT_LINES:
-            if any(mark in line for mark in MARKS):
-                log.take_marked(line)
-            continue
         section = _opened(line)
         if section is not None:
             section.feed(line)
-        elif not (head.feed(line) or log.take(line) or read_failure(draft, line)) and not head.inside_help:
+        elif not (head.feed(line) or log.take(line) or read_failure(draft, line)) and not head.inside:
             report.feed(line)
     if section is not None:
         section.close(draft)
+    rest = sum(_read_chunk(chunk, log) for chunk in _chunks(text))
     for reader in (head, report, log):
         reader.close(draft)
-    if number > REPORT_LINES:
-        draft.warn(f"{number} lines: after the first {REPORT_LINES}, only lines of the kernel's log were read")
+    if rest:
+        draft.warn(f"{number + rest} lines: after the first {number}, only lines of the kernel's log were read")
     return draft
+
+
+def _chunks(text: TextIO) -> Iterator[str]:
+    """The rest of a text in large pieces that end with a line."""
+    while piece := text.read(_CHUNK):
+        yield piece + text.readline(MAX_LINE)
+
+
+def _read_chunk(chunk: str, log: KernelLog) -> int:
+    """Look for the kernel's lines; gives the number of lines."""
+    if any(mark in chunk for mark in MARKS):
+        for line in chunk.splitlines():
+            log.take_marked(line)
+    return chunk.count("\n") or 1
 
 
 def _opened(line: str) -> Section | None:

@@ -115,6 +115,12 @@ class SmiXml:
 
 def put_log(draft: Draft, log: Node, source: str) -> None:
     """Everything a log says, from XML or text brought into its form."""
+    part = Draft()
+    _put_log(part, log, source)
+    draft.add_all(part.facts())
+
+
+def _put_log(draft: Draft, log: Node, source: str) -> None:
     places = (
         ("driver_version", "driver.version", words),
         ("cuda_version", "cuda.driver_version", words),
