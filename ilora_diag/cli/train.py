@@ -11,15 +11,20 @@ from ilora_diag.cli.exit_codes import CommandError, ExitCode
 from ilora_diag.cli.streams import Lang
 
 DEVICES = ("auto", "cuda", "cpu")
+VIRTUAL = "virtual:"
 
 
 def _device(value: str) -> str:
-    if value.startswith("virtual:"):
-        raise typer.BadParameter(
-            f"{value}: the virtual CUDA device is not part of this version; allowed is auto, cuda or cpu"
-        )
+    if value.startswith(VIRTUAL):
+        from ilora_diag.hardware.gpus import UnknownGpu, find_gpu
+
+        try:
+            find_gpu(value.removeprefix(VIRTUAL))
+        except UnknownGpu as error:
+            raise typer.BadParameter(f"{value}: {error}") from error
+        return value
     if value not in DEVICES:
-        raise typer.BadParameter(f"{value}: allowed is auto, cuda or cpu")
+        raise typer.BadParameter(f"{value}: allowed is auto, cuda, cpu or virtual:NAME, such as virtual:h100")
     return value
 
 
@@ -40,7 +45,7 @@ ConfigFile = Annotated[
 ]
 Device = Annotated[
     str,
-    typer.Option("--device", metavar="auto|cuda|cpu", callback=_device, help="Where to train."),
+    typer.Option("--device", metavar="auto|cuda|cpu|virtual:NAME", callback=_device, help="Where to train."),
 ]
 RunDir = Annotated[
     Path | None,

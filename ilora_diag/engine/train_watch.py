@@ -20,6 +20,7 @@ from ilora_diag.engine.runner import run_child
 from ilora_diag.engine.trials import train_trial
 from ilora_diag.schema import Intent, Trial
 
+_VIRTUAL = "virtual:"
 # A checkpoint of a large model takes its time; asking twice hurries.
 _GRACE = Grace(interrupt_s=120.0, terminate_s=60.0)
 # SIGHUP too: the trainer leads a session of its own, so a closed terminal would leave it running unobserved.
@@ -44,10 +45,13 @@ class StopRequest:
 
 
 def trainer_argv(run: PreparedRun, device: str) -> tuple[str, ...]:
-    """The command line of our trainer."""
+    """The command line of our trainer; `virtual:NAME` runs it behind the model of that card."""
     config, folder = str(run.folder / EFFECTIVE_NAME), str(run.folder)
     resume = ("--resume",) if run.resumed else ()
-    return python_argv("ilora.train", "--config", config, "--run-dir", folder, "--device", device, *resume)
+    common = ("--config", config, "--run-dir", folder)
+    if device.startswith(_VIRTUAL):
+        return python_argv("probes.train_virtual", *common, "--gpu", device.removeprefix(_VIRTUAL), *resume)
+    return python_argv("ilora.train", *common, "--device", device, *resume)
 
 
 def watch(run: PreparedRun, argv: tuple[str, ...], listener: Listener, *, deadline_s: float | None = None) -> Trial:

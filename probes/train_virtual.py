@@ -1,0 +1,63 @@
+"""The trainer behind a virtual CUDA device: `python -P -m probes.train_virtual --gpu NAME [trainer's arguments]`.
+
+Everything runs as on that card, from data to evaluation, but nothing is computed: losses and metrics mean nothing, what
+memory it takes does. Arguments but `--gpu` and `--memory` are the trainer's own; its device is `cuda`.
+"""
+
+from __future__ import annotations
+
+import argparse
+import sys
+from typing import Any
+
+_WARNING = (
+    "a virtual card: memory is computed, values are not. Losses, metrics and times mean nothing, and no checkpoint is "
+    "written"
+)
+
+
+def main(argv: list[str] | None = None) -> int:
+    """Run the trainer on a virtual card. Returns its exit code."""
+    parser = argparse.ArgumentParser(prog="python -P -m probes.train_virtual", description=__doc__)
+    parser.add_argument("--gpu", required=True, help="name of the card")
+    parser.add_argument("--memory", type=int, help="its bytes; default: the card's own")
+    own, rest = parser.parse_known_args(argv)
+    from ilora import train
+    from probes.virtual import virtual_cuda
+
+    _say_so()
+    _save_nothing()
+    with virtual_cuda(own.gpu, own.memory):
+        return train.main([*rest, "--device", "cuda"])
+
+
+def _say_so() -> None:
+    """Let the run log name the card as virtual, and warn of what means nothing."""
+    from ilora import startup
+
+    run_stage, environment = startup.run_stage, startup.environment
+
+    def warned(session: Any) -> dict[str, object]:
+        session.log.event("warning", text=_WARNING)
+        return run_stage(session)
+
+    def named(placement: Any) -> dict[str, object]:
+        found = environment(placement)
+        return {**found, "device_name": f"virtual {found['device_name']}"}
+
+    startup.run_stage, startup.environment = warned, named
+
+
+def _save_nothing() -> None:
+    """A checkpoint would hold values nobody computed: the job is told to save none."""
+    from ilora import run
+    from ilora.loops.job import TrainJob
+
+    def without_checkpoints(**fields: Any) -> TrainJob:
+        return TrainJob(**{**fields, "save": lambda step: None})
+
+    run.TrainJob = without_checkpoints  # type: ignore[assignment,misc]
+
+
+if __name__ == "__main__":
+    sys.exit(main())
