@@ -82,7 +82,10 @@ class SmiCsv:
 
     def feed(self, line: str) -> bool:
         """Take a line; False where the rows are over."""
-        cells = next(csv.reader([line.replace("\0", "").strip()], skipinitialspace=True), [])
+        try:
+            cells = next(csv.reader([line.replace("\0", "").strip()], skipinitialspace=True), [])
+        except csv.Error:
+            return False
         if not self._header:
             self._header = cells
             return True

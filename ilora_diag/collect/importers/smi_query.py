@@ -10,6 +10,7 @@ from ilora_diag.collect.importers.smi_xml import put_log
 from ilora_diag.collect.importers.values import slug
 
 MAX_LINES = 200_000
+MAX_LINE = 2000  # characters; the patterns below are not linear in the length of a line
 _GPU = re.compile(r"GPU ([0-9A-Fa-f]{4,8}:[0-9A-Fa-f]{2}:[0-9A-Fa-f]{2}\.[0-9A-Fa-f])\s*")
 _PAIR = re.compile(r"( *)(\S.*?)\s*: ?(.*)")
 _HEADING = re.compile(r"( *)([A-Za-z][\w ./()-]*?)\s*")
@@ -34,7 +35,7 @@ class SmiQuery:
     def feed(self, line: str) -> bool:
         """Take a line; False where the log is over."""
         self._lines += 1
-        text = line.rstrip().replace("\t", "    ")
+        text = line[:MAX_LINE].rstrip().replace("\t", "    ")
         if self._lines == 1 or not text:
             return True
         if self._lines > MAX_LINES or text.startswith(("#", "+", "|", "=", "$", "[")):

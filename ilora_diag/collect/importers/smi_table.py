@@ -11,6 +11,7 @@ from ilora_diag.schema import Unavailable
 
 MAX_GPUS = 256
 MAX_PROCESSES = 256
+MAX_LINE = 1000  # characters; the patterns below are not linear in the length of a line
 _TABLE, _LIST, _VERSION = "nvidia-smi", "nvidia-smi -L", "nvidia-smi --version"
 # `Driver Version` until driver 595, `KMD Version` and `CUDA UMD Version` where kernel and user parts are told apart.
 _HEAD = re.compile(
@@ -50,11 +51,11 @@ class SmiTable:
     @staticmethod
     def opens(line: str) -> bool:
         """Whether the header of a table stands here."""
-        return "NVIDIA-SMI" in line and _HEAD.search(line) is not None
+        return "NVIDIA-SMI" in line and _HEAD.search(line[:MAX_LINE]) is not None
 
     def feed(self, line: str) -> bool:
         """Take a line; False where the table is over."""
-        text = line.strip()
+        text = line[:MAX_LINE].strip()
         if not text or text.startswith("+"):
             self._row = 0
             return True
@@ -189,11 +190,12 @@ class SmiList:
     @staticmethod
     def opens(line: str) -> bool:
         """Whether a device with its identifier stands here."""
-        return "(UUID: " in line and _GPU_LINE.fullmatch(line.rstrip()) is not None
+        return "(UUID: " in line and _GPU_LINE.fullmatch(line[:MAX_LINE].rstrip()) is not None
 
     def feed(self, line: str) -> bool:
         """Take a line; False where the list is over."""
-        gpu, mig = _GPU_LINE.fullmatch(line.rstrip()), _MIG_LINE.fullmatch(line.rstrip())
+        line = line[:MAX_LINE].rstrip()
+        gpu, mig = _GPU_LINE.fullmatch(line), _MIG_LINE.fullmatch(line)
         if gpu is not None:
             self._gpu = int(gpu[1])
             self._gpus.add(self._gpu)
@@ -240,7 +242,7 @@ class SmiVersion:
 
     def feed(self, line: str) -> bool:
         """Take a line; False where the versions are over."""
-        match = _VERSION_LINE.fullmatch(line)
+        match = _VERSION_LINE.fullmatch(line[:MAX_LINE])
         if match is None:
             return False
         for word, path in self._PATHS:
@@ -269,6 +271,7 @@ _LOST = re.compile(r"Unable to determine the device handle for GPU\s*(\S+):\s*(.
 def read_failure(draft: Draft, line: str) -> bool:
     """Take one of nvidia-smi's messages of failure; False for any other line."""
     status: int | None = None
+    line = line[:MAX_LINE]
     low = line.lower()
     if "failed to initialize nvml" in low:
         status = next((code for words, code in _NVML_WORDS if words in low), None)

@@ -12,6 +12,7 @@ from ilora_diag.collect.importers.values import integer, read, words
 MAX_CHARACTERS = 64 << 20
 MAX_ELEMENTS = 1_000_000
 MAX_DEPTH = 32
+MAX_TEXT = 4096  # characters of an element; values are short
 MAX_GPUS = 256
 _SKIPPED = frozenset({"supported_clocks", "accounted_processes"})  # long, and nothing asks for them
 _SOURCE = "nvidia-smi XML"
@@ -99,8 +100,9 @@ class SmiXml:
             self.done = True
 
     def _data(self, text: str) -> None:
-        if not self._skipping and text.strip():
-            self._open[-1].text += text
+        node = self._open[-1]
+        if not self._skipping and text.strip() and len(node.text) < MAX_TEXT:
+            node.text += text[:MAX_TEXT]
 
     def _doctype(self, _name: str, _system: str | None, _public: str | None, has_internal_subset: int) -> None:
         if has_internal_subset:
