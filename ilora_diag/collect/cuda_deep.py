@@ -3,7 +3,8 @@
 What torch's allocator asks for is replayed, and beside it what would have been asked by older versions, plain
 cuMemAlloc as the control, managed memory, a memory pool and pinned host memory. Which flags belong to which torch:
 torch 2.1 to 2.4 request no handle type, 2.5 and later a POSIX descriptor, 2.8 and later also gpuDirectRDMACapable where
-attribute 110 is set (wheels disassembled; pytorch PR 153261).
+attribute 110 is set (wheels disassembled; pytorch PR 153261). From 2.13 on an option chooses the handle type; that its
+default is the descriptor is [derived] from the versions before.
 
 A context costs 300 to 600 MiB of the card while it lasts. Nothing is reset; what was made is released in the end.
 """

@@ -12,7 +12,8 @@ import subprocess
 from collections.abc import Iterator
 from pathlib import Path
 
-from ilora_diag.collect.kernel_lines import read_lines
+from ilora_diag.collect.importers.draft import Draft
+from ilora_diag.collect.importers.kernel_log import KernelLog
 from ilora_diag.collect.sheet import ABSENT, FAILED, TIMED_OUT, Sheet, reason_of
 from ilora_diag.schema import Known, Unavailable
 
@@ -21,7 +22,7 @@ _TAIL_BYTES = 4 << 20
 _RECORD_BYTES = 8192
 _MAX_RECORDS = 200_000
 _JOURNAL_S = 2.0
-_LEAVES = ("xid", "xid_lines", "sxid", "nvrm_lines", "oom_kills", "oom_lines", "lines")
+_LEAVES = ("xid", "sxid", "oom_kills", "lines")
 
 
 def collect_kernel_log(sheet: Sheet, root: Path) -> None:
@@ -32,8 +33,7 @@ def collect_kernel_log(sheet: Sheet, root: Path) -> None:
             tried.append(f"{source}: {lines.reason}")
             continue
         if lines:
-            for fact in read_lines(lines, source):
-                sheet.put(fact.path, fact.value, fact.source)
+            _put(sheet, lines, source)
             if any("Starting gVisor" in line for line in lines):
                 sheet.put("os.gvisor", True, source)
             return
@@ -41,6 +41,21 @@ def collect_kernel_log(sheet: Sheet, root: Path) -> None:
     kind = "denied:" if any("denied:" in text for text in tried) else ABSENT
     for leaf in _LEAVES:
         sheet.no(f"kernel_log.{leaf}", f"{kind} {'; '.join(tried)}", "kernel log")
+
+
+def _put(sheet: Sheet, lines: tuple[str, ...], source: str) -> None:
+    """Read the lines as a pasted log is read; that there is none of a kind is known here, for this is the log."""
+    log, draft = KernelLog(), Draft()
+    for line in lines:
+        log.take(line)
+    log.close(draft)
+    for fact in draft.facts():
+        if fact.path.startswith("kernel_log.") and fact.path != "kernel_log.lines":
+            sheet.put(fact.path, fact.value, source)
+    for leaf in ("xid", "sxid"):
+        sheet.put(f"kernel_log.{leaf}", (), source)
+    sheet.put("kernel_log.oom_kills", 0, source)
+    sheet.put("kernel_log.lines", len(lines), source)
 
 
 def _sources(root: Path) -> Iterator[tuple[str, Known[tuple[str, ...]]]]:
@@ -68,13 +83,20 @@ def read_ring(path: Path) -> Known[tuple[str, ...]]:
                 continue  # overwritten while we read; the next read goes on behind the gap
             if not record:
                 break
-            _, _, text = record.decode("utf-8", "backslashreplace").partition(";")
-            lines.append(text.partition("\n")[0])  # what follows are key=value lines about the device
+            lines.append(_as_dmesg(record.decode("utf-8", "backslashreplace")))
     except OSError as error:
         return Unavailable(reason=reason_of(error), source=str(path))
     finally:
         os.close(descriptor)
     return tuple(lines)
+
+
+def _as_dmesg(record: str) -> str:
+    """A record the way dmesg prints it: `[seconds.micros] text`. Lines behind the first are about the device."""
+    head, _, text = record.partition(";")
+    fields = head.split(",")
+    micros = int(fields[2]) if len(fields) > 2 and fields[2].isdigit() else 0
+    return f"[{micros // 1_000_000:5d}.{micros % 1_000_000:06d}] {text.partition(chr(10))[0]}"
 
 
 def _journal() -> Known[tuple[str, ...]]:

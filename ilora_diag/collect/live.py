@@ -98,12 +98,15 @@ def _deep(facts: Sequence[Fact], folder: Path | None, root: Path | None, deadlin
     answers = [Answer(group="skipped", facts=tuple(reason for reasons in skipped.values() for reason in reasons))]
     options = [option for ordinal in skipped for option in ("--skip", str(ordinal))]
     answers += _run_all([_group_task("cuda_deep", folder, root, deadline_s, options)])
-    torch = next((fact.value for fact in facts if fact.path == "torch.version"), None)
+    values = {fact.path: fact.value for fact in facts}
+    torch = values.get("torch.version")
     if torch is None or isinstance(torch, Unavailable):
         return answers
     deadline_s = max(deadline_s, TORCH_DEADLINE_S)
     answers += _run_all([_torch_task("cuda_init", "tensor", deadline_s, options, ())])
-    for step, setting in _EXPANDABLE:
+    # A build without CUDA has no such allocator; one that tells nothing of its build is tried.
+    has_cuda = values.get("torch.cuda_build", "") is not None
+    for step, setting in _EXPANDABLE if has_cuda else ():
         # One name for all versions: the newer PYTORCH_ALLOC_CONF gives way to it.
         changes = ((_ALLOCATOR, setting), ("PYTORCH_ALLOC_CONF", None))
         answers += _run_all([_torch_task("allocator", step, deadline_s, [*options, "--step", step], changes)])

@@ -14,7 +14,7 @@ from typing import Any
 
 from ilora_diag.collect import nvml_words as words
 from ilora_diag.collect.loader import mapped_file, version_of
-from ilora_diag.collect.sheet import ABSENT, DENIED, FAILED, TIMED_OUT, Sheet
+from ilora_diag.collect.sheet import ABSENT, DENIED, FAILED, TIMED_OUT, Sheet, attempt
 from ilora_diag.schema import Known, Unavailable, Value
 
 LIBRARY = "libnvidia-ml.so.1"
@@ -84,17 +84,13 @@ class Reader:
         self._handles[index] = handle
         self._sheet.put(f"{gpu}.nvml_status", self._status(handle), "nvmlDeviceGetHandleByIndex_v2, GetMemoryInfo")
         for leaf, name, read in words.QUESTIONS:
-            self._put(f"{gpu}.{leaf}", name, partial(_answer, read, getattr(n, name), handle))
+            self._put(f"{gpu}.{leaf}", name, partial(_asked, n, name, read, handle))
         self._put(
             f"{gpu}.temperature_c", "nvmlDeviceGetTemperature", lambda: int(n.nvmlDeviceGetTemperature(handle, 0))
         )
-        self._memory(gpu, handle)
-        self._bar1(gpu, handle)
-        self._reliability(gpu, handle)
-        self._mig(gpu, handle)
-        self._license(gpu, handle)
-        self._fabric(gpu, handle)
-        self._processes(gpu, handle)
+        parts = (self._memory, self._bar1, self._reliability, self._mig, self._license, self._fabric, self._processes)
+        for part in parts:
+            attempt(self._sheet, f"{gpu}{part.__name__}", partial(part, gpu, handle))
 
     def peers(self) -> None:
         """Whether each pair of devices reaches each other over PCIe or NVLink for reading."""
@@ -275,3 +271,8 @@ class Reader:
 def _answer(read: Callable[[Any], Value], ask: Callable[..., Any], *args: Any) -> Value:
     """One question, its answer made a value."""
     return read(ask(*args))
+
+
+def _asked(nvml: Any, name: str, read: Callable[[Any], Value], handle: Any) -> Value:
+    """The same by the function's name, which an older pynvml may lack."""
+    return read(getattr(nvml, name)(handle))
