@@ -8,6 +8,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import cache
 from importlib import resources
+from typing import Any
 
 from ilora_diag.schema.explanation import ErrorCode
 
@@ -23,12 +24,20 @@ _SPACES: tuple[tuple[str, tuple[str, ...], re.Pattern[str]], ...] = (
         ),
     ),
     ("nvml", ("NVML",), re.compile(r"\b(?P<name>NVML_ERROR_[A-Z_]{3,40})\b")),
-    ("xid", ("Xid",), re.compile(r"\bXid \((?:PCI:)?[0-9a-fA-F:.]+\)\s?:?\s?(?P<number>\d{1,3})\b|\bXid[: ]{1,2}(?P<n>\d{1,3})\b")),
+    (
+        "xid",
+        ("Xid",),
+        re.compile(r"\bXid \((?:PCI:)?[0-9a-fA-F:.]+\)\s?:?\s?(?P<number>\d{1,3})\b|\bXid[: ]{1,2}(?P<n>\d{1,3})\b"),
+    ),
     ("exit", ("exit",), re.compile(r"exit(?:ed with)?[ -]?(?:code|status|code: )[: ]{0,2}(?P<number>-?\d{1,3})\b")),
     ("cublas", ("CUBLAS_STATUS",), re.compile(r"\b(?P<name>CUBLAS_STATUS_(?!SUCCESS)[A-Z_]{3,40})\b")),
     ("cudnn", ("CUDNN_STATUS",), re.compile(r"\b(?P<name>CUDNN_STATUS_(?!SUCCESS)[A-Z_]{3,60})\b")),
     ("cusolver", ("CUSOLVER_STATUS",), re.compile(r"\b(?P<name>CUSOLVER_STATUS_(?!SUCCESS)[A-Z_]{3,40})\b")),
-    ("nccl", ("nccl",), re.compile(r"\b(?P<name>nccl[A-Z]\w{3,30}Error|ncclInvalid(?:Usage|Argument)|ncclUnhandledCudaError)\b")),
+    (
+        "nccl",
+        ("nccl",),
+        re.compile(r"\b(?P<name>nccl[A-Z]\w{3,30}Error|ncclInvalid(?:Usage|Argument)|ncclUnhandledCudaError)\b"),
+    ),
 )
 _MOST = 500
 
@@ -92,7 +101,7 @@ def _bare(name: str) -> str:
 
 
 @cache
-def _tables() -> dict[str, list[dict[str, object]]]:  # the JSON file, as it is
+def _tables() -> dict[str, list[dict[str, Any]]]:
     text = (resources.files("ilora_diag.knowledge") / "data" / "codes.json").read_text(encoding="utf-8")
-    tables: dict[str, list[dict[str, object]]] = json.loads(text)
+    tables: dict[str, list[dict[str, Any]]] = json.loads(text)
     return tables

@@ -8,7 +8,7 @@ from functools import cached_property
 
 from ilora_diag.knowledge.oom_verdict import limit_reached
 from ilora_diag.knowledge.reading import ErrorReading
-from ilora_diag.knowledge.rules import Verdict, facts_lookup, holds, version_numbers
+from ilora_diag.knowledge.rules import Lookup, Verdict, facts_lookup, holds, version_numbers
 from ilora_diag.knowledge.signatures import named_rules
 from ilora_diag.schema.explanation import OomVerdict
 from ilora_diag.schema.facts import Facts
@@ -47,7 +47,7 @@ class Named:
         return self._facts(path)
 
     @cached_property
-    def _facts(self):  # type: ignore[no-untyped-def]  # noqa: ANN202 - Lookup, cached
+    def _facts(self) -> Lookup:
         return facts_lookup(self.facts)
 
     def one(self, path: str) -> Known[Value]:
@@ -74,8 +74,11 @@ class Named:
 
     @cached_property
     def _arch_in_build(self) -> tuple[tuple[str, Known[Value]], ...]:
-        """Whether the build has a binary for each card: cubins of the same major version up to the card's minor
-        version, or PTX of at most the card's (CUDA C++ Programming Guide, binary compatibility)."""
+        """Whether the build has a binary for each card.
+
+        Cubins of the same major version up to the card's minor version, or PTX of at most the card's (CUDA C++
+        Programming Guide, binary compatibility).
+        """
         archs = self.one("torch.archs")
         cards = [value for _, value in self._facts("gpu[*].compute_capability") if isinstance(value, str)]
         if not isinstance(archs, tuple) or not archs or not cards:

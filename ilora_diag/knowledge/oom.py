@@ -16,7 +16,8 @@ from dataclasses import replace
 from typing import Any
 
 from ilora_diag.knowledge.texts import clean_text
-from ilora_diag.schema.explanation import OomMessage, OtherProcess
+from ilora_diag.schema.explanation import OomMessage, OomVerdict, OtherProcess
+from ilora_diag.schema.facts import Facts
 from ilora_diag.schema.known import Known, Unavailable
 
 WINDOW = 4000
@@ -36,6 +37,7 @@ _ANCHOR = re.compile(
     r"|GPU \d+ has a total capaci?ty of|cuda runtime error \(2\) ?: out of memory"
     r"|Tried to allocate \d[\d.]* ?[KMGT]i?B|Tried to allocate more than 1EB memory"
 )
+_BEGINS = re.compile(r"(?:CUDA|HIP|XPU) out of memory\b|MPS backend out of memory")
 _HOST = re.compile(
     r"DefaultCPUAllocator: (?:can't allocate memory|not enough memory): you tried to allocate (?P<host>\d+) bytes"
     r"|unable to mmap (?P<mmap>\d+) bytes from file"
@@ -45,7 +47,11 @@ _HOST = re.compile(
 _MASKED: tuple[tuple[str, re.Pattern[str], bool], ...] = tuple(
     (wording, re.compile(pattern), certain)
     for wording, pattern, certain in (
-        ("masked_nvml", r"NVML_SUCCESS == [\s\S]{0,120}?INTERNAL ASSERT FAILED at \"[^\"]*CachingAllocator\.cpp\"", True),
+        (
+            "masked_nvml",
+            r"NVML_SUCCESS == [\s\S]{0,120}?INTERNAL ASSERT FAILED at \"[^\"]*CachingAllocator\.cpp\"",
+            True,
+        ),
         ("masked_cublas", r"CUBLAS_STATUS_ALLOC_FAILED", True),
         ("masked_cudnn", r"CUDNN_STATUS_ALLOC_FAILED", True),
         ("masked_cusolver", r"CU(?:SOLVER|SPARSE|FFT|RAND)_(?:STATUS_)?ALLOC(?:ATION)?_FAILED", True),
@@ -115,12 +121,18 @@ def parse_oom(text: str) -> OomMessage | None:
     return told or _masked(text) or _host(text)
 
 
+def classify_oom(message: OomMessage, facts: Facts | None = None) -> OomVerdict:
+    """The leading cause of a message, what contributes, and what would have been granted (`knowledge.oom_verdict`)."""
+    from ilora_diag.knowledge import oom_verdict
+
+    return oom_verdict.classify_oom(message, facts)
+
+
 def _told(text: str, start: int) -> OomMessage | None:
     """The message that begins here; a later one of the same text does not lend it its numbers."""
-    # What a person pasted may begin in the middle; what precedes the anchor on its line belongs to the message.
     raw = text[start : start + WINDOW]
-    again = next((m.start() for m in re.finditer(r"(?:CUDA|HIP|XPU) out of memory\b|MPS backend out of", raw) if m.start()), None)
-    body = " ".join(raw[: again or WINDOW].split())
+    again = _BEGINS.search(raw, 1)
+    body = " ".join(raw[: again.start() if again else WINDOW].split())
     values: dict[str, Known[int]] = {}
     tolerances: dict[str, int] = {}
     wrapped = False
@@ -300,7 +312,9 @@ def _masked(text: str) -> OomMessage | None:
         ]
         if found:
             start, wording = min(found)
-            none = Unavailable(reason="sizes are not reported: the message is not the allocator's own", source="error text")
+            none = Unavailable(
+                reason="sizes are not reported: the message is not the allocator's own", source="error text"
+            )
             backend = "hip" if "HIP error" in text or "hipError" in text else "cuda"
             if re.match(r"(?:UR|PI)_", text[start:]):
                 backend = "xpu"

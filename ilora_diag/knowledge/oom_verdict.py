@@ -95,7 +95,8 @@ def _tell(message: OomMessage, sums: _Sums) -> None:
         part = f" = {100 * sums.allocated / sums.capacity:.0f} % of {_b(sums.capacity)}" if sums.capacity else ""
         sums.say(f"live tensors {_b(sums.allocated)}{part}")
         if isinstance(message.private_pool_bytes, int):
-            sums.say(f"of them in private pools (CUDA graphs) {_b(message.private_pool_bytes)}")
+            pools = _b(message.private_pool_bytes)
+            sums.say(f"of them in private pools (CUDA graphs) {pools}, where free blocks count as allocated")
     if sums.unallocated and sums.free is not None and sums.requested is not None:
         together = sums.free + sums.unallocated
         word = "enough" if together >= sums.requested else "not enough"
@@ -157,8 +158,6 @@ def _causes(message: OomMessage, sums: _Sums, facts: Facts | None) -> list[OomCa
     if _others_lead(sums):
         found.append(OomCause.OTHER_PROCESS)
     if sums.allocated is not None and sums.capacity and sums.allocated >= sums.capacity / 2:
-        found.append(OomCause.LIVE_TENSORS)
-    elif sums.allocated is not None and not found and not sums.capacity:
         found.append(OomCause.LIVE_TENSORS)
     if sums.others and OomCause.OTHER_PROCESS not in found:
         found.append(OomCause.OTHER_PROCESS)
@@ -237,4 +236,6 @@ def _fits(sums: _Sums, message: OomMessage) -> Known[int]:
         return Unavailable(reason="the message does not say what was free", source="error text")
     if "free_covers_request" in message.flags and limit_reached(message) is not True:
         return Unavailable(reason="the driver refused although enough was free", source="error text")
+    if sums.requested is not None and room >= sums.requested:
+        return Unavailable(reason="the printed sizes are too coarse to tell", source="error text")
     return room // _SEGMENT * _SEGMENT if message.backend != "mps" else room

@@ -15,11 +15,12 @@ class ErrorReading:
     Attributes:
         digest: SHA-256 of the bytes.
         matches: signatures found, in the order of their first occurrence; consequences of an earlier fault are marked.
-        leading: the one that explains the text: the first that is neither generic nor a consequence; None: none matched.
+        leading: the one that explains the text: the first that is neither generic nor a consequence; None: none.
         oom: the first out-of-memory message, masked ones included.
         exception_type: class of the exception that leads, with its modules.
         codes: error codes the text names, each once.
         context: the lines around the leading match, at most a few thousand characters: rules about frames read it.
+        garbage: the bytes are no text.
     """
 
     digest: str
@@ -31,6 +32,7 @@ class ErrorReading:
     exception_type: Known[str]
     codes: tuple[ErrorCode, ...]
     context: str
+    garbage: bool = False
 
     def has(self, *ids: str) -> bool:
         """Whether one of these signatures matched."""

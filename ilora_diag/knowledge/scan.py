@@ -25,12 +25,30 @@ from ilora_diag.schema.known import Known, Unavailable
 
 PIECE = 1 << 20
 _EXCERPT = 400
+_SAMPLE = 1 << 16
+_NO_TEXT = ("\ufffd", *(chr(number) for number in range(32) if chr(number) not in "\t\n\r\f\x1b"))
 _BEFORE, _AFTER = 4000, 2000
 """Characters around the leading match that rules about frames may look at."""
-_OOM_WORDS = ("out of memory", "Tried to allocate", "has a total capac", "would exceed allowed memory", "_ALLOC_FAILED",
-              "NVML_SUCCESS ==", "NOT_INITIALIZED", "OUT_OF_MEMORY", "OutOfMemory", "MemoryAllocation",
-              "DefaultCPUAllocator", "unable to mmap", "Unable to allocate", "_OUT_OF_", "cusolverDnCreate")  # fmt: skip
-_RAISED = re.compile(r"^(?:E +)?((?:[A-Za-z_]\w*\.)*(?:[A-Z]\w*(?:Error|Exception|Interrupt|Exit|Warning)))(?::|$)", re.M)
+_OOM_WORDS = (
+    "out of memory",
+    "Tried to allocate",
+    "has a total capac",
+    "would exceed allowed memory",
+    "_ALLOC_FAILED",
+    "NVML_SUCCESS ==",
+    "NOT_INITIALIZED",
+    "OUT_OF_MEMORY",
+    "OutOfMemory",
+    "MemoryAllocation",
+    "DefaultCPUAllocator",
+    "unable to mmap",
+    "Unable to allocate",
+    "_OUT_OF_",
+    "cusolverDnCreate",
+)
+_RAISED = re.compile(
+    r"^(?:E +)?((?:[A-Za-z_]\w*\.)*(?:[A-Z]\w*(?:Error|Exception|Interrupt|Exit|Warning)))(?::|$)", re.M
+)
 
 
 @dataclass(slots=True)
@@ -51,6 +69,7 @@ class _State:
     codes: dict[tuple[str, int | None, str], ErrorCode] = field(default_factory=dict)
     oom: OomMessage | None = None
     raised: list[tuple[int, str]] = field(default_factory=list)
+    garbage: bool = False
 
 
 def scan_text(text: str | bytes) -> ErrorReading:
@@ -81,12 +100,15 @@ def _pieces(stream: BinaryIO, state: _State) -> Iterator[tuple[str, int]]:
         state.num_bytes += len(data)
         if decoder is None:
             decoder = codecs.getincrementaldecoder(_encoding(data))("replace")
-        rest += decoder.decode(data, final=not data)
+            rest = decoder.decode(data, final=not data)
+            state.garbage = _is_garbage(rest[:_SAMPLE])
+        else:
+            rest += decoder.decode(data, final=not data)
         if not data:
             break
         if len(rest) <= 2 * WINDOW:
             continue
-        # Cut at a line's end, so that an escape sequence or a prefix is cleaned as a whole; lines without end have none.
+        # Cut at a line's end, so that an escape sequence or a prefix is cleaned as a whole.
         cut = rest.rfind("\n") + 1 or len(rest)
         piece = clean_text(rest[:cut])
         border = max(0, len(piece) - WINDOW)
@@ -95,6 +117,12 @@ def _pieces(stream: BinaryIO, state: _State) -> Iterator[tuple[str, int]]:
         rest = piece[border:] + rest[cut:]
     piece = clean_text(rest)
     yield piece, len(piece)
+
+
+def _is_garbage(sample: str) -> bool:
+    """Whether a tenth of a sample is no text: bytes that decode to nothing, and control characters."""
+    bad = sum(sample.count(mark) for mark in _NO_TEXT)
+    return bad * 10 > len(sample)
 
 
 def _encoding(data: bytes) -> str:
@@ -193,6 +221,7 @@ def _reading(state: _State) -> ErrorReading:
         exception_type=_exception(state, leading),
         codes=tuple(sorted(state.codes.values(), key=lambda code: code.line)),
         context=context,
+        garbage=state.garbage,
     )
 
 

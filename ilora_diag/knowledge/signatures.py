@@ -4,8 +4,8 @@ A table is a JSON list; an entry has
     id, group, layer, title, pattern (Python `re`, flags S and M), anchors (texts, one of which every match holds),
     samples, sticky ("yes", "no", "depends", "n.a."), rank ("error", "warning", "generic"), since (torch version),
     refines (signatures it says more than), unverified, source, causes, fix.
-A cause has en and ja (one sentence each), category, and rules (`knowledge.rules`): confirm, refute, decide (what would
-settle it where no fact does). The order of causes is judgement, not frequency; nothing in the tables was reproduced.
+A cause has en and ja (one sentence each), category, and rules (`knowledge.rules`): confirm, suggest, refute; and decide
+(what would settle it where no fact does). The order of causes is judgement, not frequency; nothing in the tables was reproduced.
 """
 
 from __future__ import annotations
@@ -22,11 +22,18 @@ GROUPS = ("memory", "initialisation", "kernels", "faults", "libraries", "distrib
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Cause:
-    """One cause; empty rules decide nothing, and an empty `refute` means that a false `confirm` refutes."""
+    """One cause; empty rules decide nothing.
+
+    Attributes:
+        confirm: what proves it; where `refute` is empty and facts make it false, the cause is refuted.
+        suggest: what speaks for it more than for anything else, without proving it.
+        decide: what a person can do where no fact decides.
+    """
 
     category: str
     texts: tuple[tuple[str, str], ...]
     confirm: str = ""
+    suggest: str = ""
     refute: str = ""
     decide: str = ""
 
@@ -123,6 +130,7 @@ def _signature(entry: dict[str, Any], group: str) -> Signature:
                 category=cause["category"],
                 texts=_pair(cause),
                 confirm=cause.get("confirm", ""),
+                suggest=cause.get("suggest", ""),
                 refute=cause.get("refute", ""),
                 decide=cause.get("decide", ""),
             )

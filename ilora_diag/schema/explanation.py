@@ -18,6 +18,7 @@ class CauseState(StrEnum):
 
     CONFIRMED = "confirmed"
     REFUTED = "refuted"
+    SUGGESTED = "suggested"  # the facts speak for it, and one fact that would prove it is missing
     OPEN = "open"
 
 
@@ -49,7 +50,7 @@ class OomMessage:
     Attributes:
         wording: which text it is: thc, cached, reserved, reserved_hint, 2.1, 2.2, 2.10, 2.11, short, async, preempted,
             mps, xpu, too_large, or masked_nvml, masked_cublas, masked_cudnn, masked_cusolver, masked_nccl,
-            masked_runtime, masked_driver where the text has no numbers because something else failed for want of memory.
+            masked_runtime, masked_driver where something else failed for want of memory and gives no numbers; host.
         backend: cuda, hip, mps or xpu.
         requested_bytes: what was asked for: of the caching allocator, the segment, not the tensor.
         this_process_bytes: what NVML calls this process's; Unavailable where it wrapped around (see flags).
@@ -102,7 +103,7 @@ class SignatureMatch:
     Attributes:
         id: name of the signature.
         layer: which software layer writes it.
-        sticky: whether the CUDA context is lost: "yes", "no", "depends" or "n.a." (the error has nothing to do with it).
+        sticky: whether the CUDA context is lost: "yes", "no", "depends" or "n.a." (there is none to lose).
         unverified: no source confirms its text or its causes.
         generic: to be used only where nothing more specific matched.
         follows: a consequence of an earlier fault in the same text.
@@ -200,10 +201,11 @@ class Explanation:
         exception_type: class of the first exception that names a layer, with its modules.
         findings: causes, the leading one first.
         signatures: what the text holds, in the order of time.
-        causes: of the leading signatures, ranked: confirmed, open, refuted.
-        fix: the first remedy of the leading signature.
+        causes: of the leading signature, ranked: confirmed, suggested, open, refuted.
+        leading: the signature that explains the text, "" where none does; `title` names it, `fix` is its first remedy.
         facts_digest: SHA-256 of the facts that were judged, or why there are none.
-        lang: language of `causes` and `fix`.
+        garbage: the bytes are no text: most of them are no characters, or the sample has NUL bytes.
+        lang: language of `causes`, `title` and `fix`.
     """
 
     SCHEMA: ClassVar[str] = "explain"
@@ -219,5 +221,8 @@ class Explanation:
     signatures: tuple[SignatureMatch, ...] = ()
     codes: tuple[ErrorCode, ...] = ()
     causes: tuple[JudgedCause, ...] = ()
+    leading: str = ""
+    title: str = ""
     fix: str = ""
+    garbage: bool = False
     lang: str = "en"
