@@ -134,5 +134,7 @@ def _install_versions(machine: Machine, patches: Patches) -> None:
     """What code asks to find out whether this is a CUDA build."""
     cuda = torch_facts(machine.torch_version).cuda
     patches.replace(torch.backends.cuda, "is_built", lambda: True)
+    # Libraries look for it while they are imported (bitsandbytes, and so peft).
+    patches.replace(torch._C, "_cuda_getCurrentRawStream", lambda device: 0)
     if torch.version.cuda is None and not isinstance(cuda, Unavailable):
         patches.replace(torch.version, "cuda", f"{cuda[0]}.{cuda[1]}")
