@@ -7,6 +7,7 @@ from typing import Annotated
 
 import typer
 
+from ilora_diag.cli.env_check import env_check
 from ilora_diag.cli.estimate import estimate
 from ilora_diag.cli.report import report
 from ilora_diag.cli.snapshot import snapshot
@@ -34,6 +35,7 @@ def build_app() -> typer.Typer:
         context_settings={"help_option_names": ["--help", "-h"], "max_content_width": 100},
     )
     app.callback()(_options)
+    app.command("env-check")(env_check)
     app.command("estimate")(estimate)
     app.command("train")(train)
     app.command("report")(report)
