@@ -25,7 +25,7 @@ if TYPE_CHECKING:
     from ilora_diag.schema import Estimate
 
 EXIT_OK, EXIT_FAILED, EXIT_USAGE, EXIT_REFUSED, EXIT_INTERRUPTED = 0, 1, 2, 3, 130
-_EXIT = {"usage": EXIT_USAGE, "refused": EXIT_REFUSED, "failed": EXIT_FAILED}
+EXIT = {"usage": EXIT_USAGE, "refused": EXIT_REFUSED, "failed": EXIT_FAILED}
 RESULT_FD = "ILORA_DIAG_RESULT_FD"
 
 
@@ -46,7 +46,7 @@ def main(argv: list[str] | None = None) -> int:
         check_device(config, "cuda")
         specs = cards(arguments.gpu, arguments.memory)
     except (ConfigError, UnknownGpu, ValueError) as error:
-        return _refuse("usage", str(error), EXIT_USAGE)
+        return refuse("usage", str(error), EXIT_USAGE)
     try:
         return _answered(config, specs, arguments, begin)
     except KeyboardInterrupt:
@@ -70,11 +70,7 @@ def cards(names: str, memory_bytes: int | None) -> tuple[GpuSpec, ...]:
 
 def _answered(config: Config, specs: tuple[GpuSpec, ...], arguments: argparse.Namespace, begin: float) -> int:
     """Import, trace, answer. The imports stand here: a mistake in the configuration is told without them."""
-    if config.train.loop == "plain":
-        from probes.estimate_imports import lean_imports
-
-        with lean_imports(_cache_dir()):
-            import ilora.model  # noqa: F401  (with it transformers and peft)
+    prepare_imports(config)
     from probes.estimate_compose import Question, estimate
     from probes.estimate_work import NoEstimateError, told_apart
 
@@ -85,15 +81,24 @@ def _answered(config: Config, specs: tuple[GpuSpec, ...], arguments: argparse.Na
         with told_apart():
             found = estimate(question, lambda known: _write_early(known, arguments.early))
     except NoEstimateError as error:
-        return _refuse(error.status, error.message, _EXIT[error.status])
+        return refuse(error.status, error.message, EXIT[error.status])
     return _write(found)
 
 
 def _write(found: Estimate) -> int:
     from ilora_diag.schema import to_json
 
-    _send(to_json(found))
+    send(to_json(found))
     return EXIT_OK
+
+
+def prepare_imports(config: Config) -> None:
+    """Import transformers and peft, the lean way unless Lightning needs what that leaves out."""
+    if config.train.loop == "plain":
+        from probes.estimate_imports import lean_imports
+
+        with lean_imports(_cache_dir()):
+            import ilora.model  # noqa: F401  (with it transformers and peft)
 
 
 def _write_early(known: Estimate, file: Path | None) -> None:
@@ -106,12 +111,14 @@ def _write_early(known: Estimate, file: Path | None) -> None:
         part.replace(file)
 
 
-def _refuse(status: str, message: str, code: int) -> int:
-    _send(json.dumps({"status": status, "message": message}))
+def refuse(status: str, message: str, code: int) -> int:
+    """Answer why there is no answer. Returns the code."""
+    send(json.dumps({"status": status, "message": message}))
     return code
 
 
-def _send(document: str) -> None:
+def send(document: str) -> None:
+    """Write the document where it is waited for, else to stdout."""
     number = os.environ.get(RESULT_FD, "")
     if number.isdigit():
         with os.fdopen(int(number), "w", encoding="utf-8") as channel:

@@ -57,20 +57,9 @@ def estimate(question: Question, early: Callable[[Estimate], None] = lambda know
         VmmUnsupported: expandable segments on a card that cannot have them.
     """
     config = _on_one_card(question.config)
-    version = question.torch_version or torch.__version__.partition("+")[0]
-    torch_facts(version)
-    environ = environment()
-    ground = Ground(settings=parse_allocator_settings(environ, version), torch_version=version)
-    size = catalogue_size(config)
-    check_catalogue(config, size.num_items)
-    setup = Setup(
-        config=config,
-        shape=architecture(config),
-        num_items=size.num_items,
-        spec=question.specs[0],
-        torch_version=version,
-        environ=environ,
-    )
+    setup = make_setup(config, question.specs[0], question.torch_version)
+    version = setup.torch_version
+    ground = Ground(settings=parse_allocator_settings(setup.environ, version), torch_version=version)
     tasks = _card_tasks(question.specs, setup, ground)
     listed = list(changes(setup.config, setup.spec)) if question.more else []
     others = knob_tasks(setup, ground, listed)
@@ -80,7 +69,7 @@ def estimate(question: Question, early: Callable[[Estimate], None] = lambda know
         cards = {card.gpu: card for result in results for card in result.cards}
         parts = results[0].parts
         assert parts is not None
-        made = _Made(question=question, version=version, assumption=size.assumption, parts=parts)
+        made = _Made(question=question, version=version, assumption=catalogue_size(config).assumption, parts=parts)
         if not question.more:
             return made.estimate(cards, ())
         early(made.estimate(cards, ()))
@@ -96,6 +85,22 @@ def estimate(question: Question, early: Callable[[Estimate], None] = lambda know
     finally:
         crew.close()
     return made.estimate(cards, tuple(knobs[change.typed] for change in listed))
+
+
+def make_setup(config: Config, spec: GpuSpec, torch_version: str) -> Setup:
+    """What the benches are built of; raises as `estimate`."""
+    version = torch_version or torch.__version__.partition("+")[0]
+    torch_facts(version)
+    num_items = catalogue_size(config).num_items
+    check_catalogue(config, num_items)
+    return Setup(
+        config=config,
+        shape=architecture(config),
+        num_items=num_items,
+        spec=spec,
+        torch_version=version,
+        environ=environment(),
+    )
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

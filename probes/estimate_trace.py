@@ -10,9 +10,11 @@ from __future__ import annotations
 import copy
 import gc
 from collections.abc import Callable, Iterator, Mapping
-from contextlib import ExitStack
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, replace
 from typing import Any
+
+import torch
 
 from ilora.assemble import build_teacher
 from ilora.config import Config
@@ -36,6 +38,7 @@ from probes.virtual.ledger import LOAD
 
 _UNLIMITED_BYTES = 1 << 50
 _VALIDATION_BATCHES = 2
+_HISTORY_ENTRIES = 1_000_000
 
 
 class _Unlimited:
@@ -82,10 +85,16 @@ class Setup:
 
 
 class Bench:
-    """A teacher on a virtual card, and the steps of it; a context manager, one at a time in a process."""
+    """A teacher on a virtual card, and the steps of it; a context manager, one at a time in a process.
 
-    def __init__(self, setup: Setup) -> None:
+    Args:
+        setup: what to build.
+        real_card: with the card's own memory and allocator, its history recorded, instead of a card without limits.
+    """
+
+    def __init__(self, setup: Setup, *, real_card: bool = False) -> None:
         self.setup = setup
+        self._real_card = real_card
         self._stack = ExitStack()
         self._teacher: ILoRATeacher | None = None
 
@@ -97,25 +106,45 @@ class Bench:
 
     def __enter__(self) -> Bench:
         try:
-            self._build()
+            self._enter_card()
+            self.build()
         except BaseException:
-            self._stack.close()
+            self.close()
             raise
         return self
 
     def __exit__(self, *error: object) -> None:
+        self.close()
+
+    @contextmanager
+    def card(self) -> Iterator[None]:
+        """The card alone inside the block; `build` is the caller's."""
+        self._enter_card()
+        try:
+            yield
+        finally:
+            self.close()
+
+    def close(self) -> None:
+        """Take the card away."""
         self._teacher = None
         self._stack.close()
         gc.collect()
 
-    def _build(self) -> None:
+    def _enter_card(self) -> None:
         setup = self.setup
-        config = setup.config
-        card = with_memory(setup.spec, _UNLIMITED_BYTES)
+        card = setup.spec if self._real_card else with_memory(setup.spec, _UNLIMITED_BYTES)
         self.machine: Machine = self._stack.enter_context(
             virtual_cuda(card, torch_version=setup.torch_version, environ=setup.environ)
         )
-        self.machine.cards[0].allocator = _Unlimited()  # type: ignore[assignment]
+        if self._real_card:
+            torch.cuda.memory._record_memory_history(max_entries=_HISTORY_ENTRIES)
+        else:
+            self.machine.cards[0].allocator = _Unlimited()  # type: ignore[assignment]
+
+    def build(self) -> None:
+        """Load and build as `ilora.run` does."""
+        setup, config = self.setup, self.setup.config
         self._placement = place(config.train, "cuda")
         recommender = build_recommender(config.rec, setup.num_items, config.data.max_history).eval()
         llm: LoadedLlm = make_llm(config, setup.shape, self._placement)
@@ -138,7 +167,7 @@ class Bench:
         machine.watch.step = 0
         machine.watch.set_phase(LOAD)
         with self._as_configured(config):
-            self._run(config, steps)
+            self.run_steps(config, steps)
         end = len(ledger.events)
         found = self._collect(first_event, first_number, first_mark, end, steps)
         attention = {name: num - attended.get(name, 0) for name, num in machine.attention.items()}
@@ -147,7 +176,8 @@ class Bench:
         self.is_clean = frozenset(ledger.live_at(len(ledger.events))) == self._live
         return replace(found, attention=tuple((name, num) for name, num in attention.items() if num))
 
-    def _run(self, config: Config, steps: int) -> None:
+    def run_steps(self, config: Config, steps: int) -> None:
+        """Train for so many optimizer steps."""
         teacher, num_items = self.teacher, self.setup.num_items
         train = replace(config.train, max_steps=steps, eval_every=steps if config.train.eval_every else 0)
         micro_batches = steps * train.gradient_accumulation_steps

@@ -7,6 +7,7 @@ memory it takes does. Arguments but `--gpu` and `--memory` are the trainer's own
 from __future__ import annotations
 
 import argparse
+import importlib
 import sys
 from typing import Any
 
@@ -33,8 +34,7 @@ def main(argv: list[str] | None = None) -> int:
 
 def _say_so() -> None:
     """Let the run log name the card as virtual, and warn of what means nothing."""
-    from ilora import startup
-
+    startup: Any = importlib.import_module("ilora.startup")
     run_stage, environment = startup.run_stage, startup.environment
 
     def warned(session: Any) -> dict[str, object]:
@@ -50,13 +50,14 @@ def _say_so() -> None:
 
 def _save_nothing() -> None:
     """A checkpoint would hold values nobody computed: the job is told to save none."""
-    from ilora import run
     from ilora.loops.job import TrainJob
+
+    run: Any = importlib.import_module("ilora.run")
 
     def without_checkpoints(**fields: Any) -> TrainJob:
         return TrainJob(**{**fields, "save": lambda step: None})
 
-    run.TrainJob = without_checkpoints  # type: ignore[assignment,misc]
+    run.TrainJob = without_checkpoints
 
 
 if __name__ == "__main__":

@@ -17,7 +17,7 @@ from reports.terminal import TerminalRenderer
 from reports.view.estimate import estimate_document, estimate_headline
 from reports.write import MARKDOWN_NAME, write_estimate
 
-_EXIT = {
+NO_ANSWER = {
     "usage": ExitCode.USAGE,
     "refused": ExitCode.INCONCLUSIVE,
     "timed out": ExitCode.DEADLINE,
@@ -63,7 +63,7 @@ def run_estimate(options: EstimateOptions, *, lang: Lang | None) -> ExitCode:
     try:
         found = run_estimate_process(request, None if options.as_json else screen.show_headline)
     except EstimateError as error:
-        raise CommandError(str(error), _EXIT.get(error.kind, ExitCode.FAILURE)) from error
+        raise CommandError(str(error), NO_ANSWER.get(error.kind, ExitCode.FAILURE)) from error
     typed = (*(("--config", options.config) if options.config else ()), *options.overrides)
     if options.as_json:
         emit(to_json(found, indent=2))

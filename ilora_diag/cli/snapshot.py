@@ -12,10 +12,25 @@ from ilora_diag.cli.streams import Lang
 
 def snapshot(
     args: Annotated[
-        list[str],
-        typer.Argument(metavar="FILE", help="A file of torch.cuda.memory._dump_snapshot(), also .xz, .gz or .bz2."),
-    ],
+        list[str] | None,
+        typer.Argument(
+            metavar="FILE|KEY=VALUE...",
+            help="A file of torch.cuda.memory._dump_snapshot(), also .xz, .gz or .bz2; or settings to record.",
+        ),
+    ] = None,
     *,
+    config: Annotated[
+        str | None,
+        typer.Option("--config", metavar="FILE", help="YAML file of settings to record, or a preset's name."),
+    ] = None,
+    gpu: Annotated[str, typer.Option("--gpu", metavar="NAME", help="Virtual card to record settings on.")] = "h100",
+    memory: Annotated[
+        str | None, typer.Option("--memory", metavar="SIZE", help="Memory of that card. [default: its own]")
+    ] = None,
+    dump: Annotated[
+        Path | None,
+        typer.Option("--dump", metavar="FILE.pickle", help="Keep the recording here; PyTorch's viewer opens it."),
+    ] = None,
     as_json: Annotated[bool, typer.Option("--json", help="Print one JSON document, and nothing else.")] = False,
     as_markdown: Annotated[bool, typer.Option("--md", help="Print Markdown, fit to be pasted into an issue.")] = False,
     lang: Annotated[Lang | None, typer.Option("--lang", help="Language. [default: that of the locale]")] = None,
@@ -33,7 +48,7 @@ def snapshot(
         bool, typer.Option("--full-paths", help="Leave home folders and host name in the stacks.")
     ] = False,
 ) -> None:
-    """Say what a recorded memory snapshot holds.
+    """Say what a memory snapshot holds: a recorded file, or two steps of a configuration on a virtual card.
 
     What the peak consists of, what was there before the recording, fragmentation, growth from step to step, and what
     an out-of-memory event lacked. Nothing in the file is executed.
@@ -44,7 +59,11 @@ def snapshot(
     from ilora_diag.cli.snapshot_command import SnapshotRequest, run_snapshot
 
     request = SnapshotRequest(
-        args=tuple(args),
+        args=tuple(args or ()),
+        config=config,
+        gpu=gpu,
+        memory=memory,
+        dump=dump,
         as_json=as_json,
         as_markdown=as_markdown,
         device=device,

@@ -5,12 +5,16 @@ from __future__ import annotations
 import os
 import shutil
 import sys
+import tempfile
 from dataclasses import dataclass, replace
 from pathlib import Path
 
+from ilora_diag.cli.estimate_command import NO_ANSWER
 from ilora_diag.cli.exit_codes import CommandError, ExitCode
 from ilora_diag.cli.streams import Lang, chosen_lang, emit, note, wants_colour
+from ilora_diag.engine.estimate_run import EstimateError
 from ilora_diag.engine.redact import redact, this_identity
+from ilora_diag.engine.snapshot_run import RecordRequest, record_configuration
 from ilora_diag.memory.snapshot import analyse_file
 from ilora_diag.memory.snapshot_errors import SnapshotFileError
 from ilora_diag.schema import Snapshot, to_json
@@ -26,6 +30,10 @@ class SnapshotRequest:
     """What was typed."""
 
     args: tuple[str, ...]
+    config: str | None = None
+    gpu: str = "h100"
+    memory: str | None = None
+    dump: Path | None = None
     as_json: bool = False
     as_markdown: bool = False
     device: int | None = None
@@ -41,9 +49,42 @@ def run_snapshot(request: SnapshotRequest, *, lang: Lang | None) -> ExitCode:
     Raises:
         CommandError: no such file, not a snapshot, no such device in it, or the figure cannot be written.
     """
-    file = _file(request.args)
     if request.as_json and request.as_markdown:
         raise CommandError("--json and --md exclude each other", ExitCode.USAGE)
+    if not is_configuration(request):
+        return _show(_file(request.args), request, lang=lang)
+    if request.dump is not None:
+        return _show(_recorded(request, request.dump), request, lang=lang)
+    with tempfile.TemporaryDirectory(prefix="ilora-diag-") as folder:
+        return _show(_recorded(request, Path(folder) / "recorded.pickle"), request, lang=lang)
+
+
+def is_configuration(request: SnapshotRequest) -> bool:
+    """Whether settings were typed rather than a file: a preset, or arguments of which none is a file."""
+    settings = [text for text in request.args if "=" in text and not Path(text).exists()]
+    return request.config is not None or (bool(settings) and len(settings) == len(request.args))
+
+
+def _recorded(request: SnapshotRequest, file: Path) -> Path:
+    """Record the configuration into the file; running out of memory is an answer, said on stderr."""
+    try:
+        memory = None if request.memory is None else parse_bytes(request.memory)
+    except UnitError as error:
+        raise CommandError(f"--memory {error}", ExitCode.USAGE) from error
+    asked = RecordRequest(
+        overrides=request.args, config=request.config, gpu=request.gpu, memory_bytes=memory, file=file.resolve()
+    )
+    try:
+        full = record_configuration(asked)
+    except EstimateError as error:
+        raise CommandError(str(error), NO_ANSWER.get(error.kind, ExitCode.FAILURE)) from error
+    if full:
+        note(full)
+    return file
+
+
+def _show(file: Path, request: SnapshotRequest, *, lang: Lang | None) -> ExitCode:
+    """Read, analyse, show."""
     language = chosen_lang(lang, os.environ)
     try:
         found = analyse_file(file, max_bytes=parse_bytes(request.max_size))
@@ -67,13 +108,14 @@ def run_snapshot(request: SnapshotRequest, *, lang: Lang | None) -> ExitCode:
 
 def _file(args: tuple[str, ...]) -> Path:
     if len(args) != 1:
-        raise CommandError(f"expected one FILE, got {len(args)}: {' '.join(args)}", ExitCode.USAGE)
+        raise CommandError(
+            f"expected one FILE or KEY=VALUE..., got {len(args)}: {' '.join(args)}".rstrip(": "), ExitCode.USAGE
+        )
     file = Path(args[0])
     if file.is_dir():
         raise CommandError(f"{file} is a folder; expected a FILE", ExitCode.USAGE)
     if not file.exists():
-        hint = "; a configuration (KEY=VALUE) is not yet accepted here" if "=" in args[0] else ""
-        raise CommandError(f"{file}: no such file; expected a FILE of _dump_snapshot(){hint}", ExitCode.USAGE)
+        raise CommandError(f"{file}: no such file; expected a FILE of _dump_snapshot(), or KEY=VALUE", ExitCode.USAGE)
     return file
 
 

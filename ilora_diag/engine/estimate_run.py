@@ -16,7 +16,7 @@ from ilora_diag.schema.codec import parse
 MODULE = "probes.estimate"
 
 # The CPU does nothing but Python there: more threads would only start up and wait.
-_ENVIRONMENT = (("OMP_NUM_THREADS", "1"), ("MKL_NUM_THREADS", "1"), ("PYTHONWARNINGS", "ignore"))
+CHILD_ENVIRONMENT = (("OMP_NUM_THREADS", "1"), ("MKL_NUM_THREADS", "1"), ("PYTHONWARNINGS", "ignore"))
 _TAIL_LINES = 20
 
 
@@ -99,7 +99,7 @@ class _Early:
 
 
 def _spec(request: EstimateRequest, early: Path | None) -> ChildSpec:
-    return ChildSpec(argv=estimate_argv(request, early), deadline_s=request.deadline_s, env=_ENVIRONMENT)
+    return ChildSpec(argv=estimate_argv(request, early), deadline_s=request.deadline_s, env=CHILD_ENVIRONMENT)
 
 
 def _answer_of(outcome: ChildOutcome) -> Estimate:
@@ -108,15 +108,15 @@ def _answer_of(outcome: ChildOutcome) -> Estimate:
             return from_json(Estimate, outcome.document)
         except SchemaError as error:
             raise EstimateError(f"the estimate cannot be read: {error}", "failed") from error
+    raise refusal(outcome)
+
+
+def refusal(outcome: ChildOutcome) -> EstimateError:
+    """Why there is no answer: what the process said of itself, else the end of what it printed."""
     if outcome.status is ChildStatus.TIMED_OUT:
-        raise EstimateError(outcome.reason, "timed out")
+        return EstimateError(outcome.reason, "timed out")
     if outcome.status is ChildStatus.STOPPED:
-        raise EstimateError("interrupted", "stopped")
-    raise _refusal(outcome)
-
-
-def _refusal(outcome: ChildOutcome) -> EstimateError:
-    """What the process said of itself, else the end of what it printed."""
+        return EstimateError("interrupted", "stopped")
     if outcome.document is not None:
         said = parse(outcome.document.encode())
         if isinstance(said, dict) and isinstance(said.get("message"), str):

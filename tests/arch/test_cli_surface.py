@@ -25,6 +25,15 @@ SURFACE = {
         "lang": ("--lang",),
         "deadline": ("--deadline",),
     },
+    "explain": {
+        "target": ("argument",),
+        "text": ("--text",),
+        "facts": ("--facts",),
+        "as_json": ("--json",),
+        "as_markdown": ("--md",),
+        "lang": ("--lang",),
+        "list_all": ("--list",),
+    },
     "train": {
         "overrides": ("argument",),
         "config": ("--config",),
@@ -43,6 +52,10 @@ SURFACE = {
     },
     "snapshot": {
         "args": ("argument",),
+        "config": ("--config",),
+        "gpu": ("--gpu",),
+        "memory": ("--memory",),
+        "dump": ("--dump",),
         "as_json": ("--json",),
         "as_markdown": ("--md",),
         "lang": ("--lang",),

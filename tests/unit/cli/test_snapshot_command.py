@@ -94,10 +94,10 @@ def test_a_figure_is_written_where_asked_and_nothing_else(folder: Path) -> None:
 @pytest.mark.parametrize(
     ("args", "complaint"),
     [
-        ((), "Missing argument 'FILE'"),
+        ((), "expected one FILE or KEY=VALUE..., got 0"),
         (("none.pickle",), "none.pickle: no such file; expected a FILE"),
-        (("llm=opt-125m",), "a configuration (KEY=VALUE) is not yet accepted here"),
-        (("leak.pickle", "oom.pickle"), "expected one FILE, got 2"),
+        (("llm=opt-125n",), "Did you mean llm=opt-125m?"),
+        (("leak.pickle", "oom.pickle"), "expected one FILE or KEY=VALUE..., got 2"),
         (("hostile.pickle",), "hostile.pickle asks for posix.system, which is refused and was not run"),
         (("cut.pickle",), "cut.pickle is cut short"),
         (("leak.pickle", "--device", "3"), "--device 3: leak.pickle has nothing of it; devices in it: 0"),
