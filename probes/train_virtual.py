@@ -39,7 +39,8 @@ def _say_so() -> None:
 
     def warned(session: Any) -> dict[str, object]:
         session.log.event("warning", text=_WARNING)
-        return run_stage(session)
+        found: dict[str, object] = run_stage(session)
+        return found
 
     def named(placement: Any) -> dict[str, object]:
         found = environment(placement)
