@@ -12,6 +12,7 @@ import os
 import sys
 import time
 from collections.abc import Callable
+from functools import partial
 from types import ModuleType
 
 from ilora_diag.schema import Fact, Facts, Known, Unavailable, Value, to_json
@@ -32,7 +33,7 @@ def main(argv: list[str] | None = None) -> int:
         about_build(facts, torch)
         for ordinal in range(about_runtime(facts, torch)):
             if ordinal not in arguments.skip:
-                outcome = first_error(lambda device=ordinal: _compute(torch, device))
+                outcome = first_error(partial(_compute, torch, ordinal))
                 path = f"ordinal[{ordinal}].torch_probe.tensor"
                 facts.append(Fact(path=path, value=outcome, source="torch.ones(...) @ torch.ones(...) on the device"))
     send(facts)

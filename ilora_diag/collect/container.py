@@ -28,7 +28,7 @@ _COMMAND_S = 2.0
 def collect_container(sheet: Sheet, root: Path, environ: Mapping[str, str] | None = None) -> None:
     """Leaves `container.*`, `cgroup.*`, `shm.*`, `ulimit.*`."""
     environ = os.environ if environ is None else environ
-    kind, source = _kind(root, environ)
+    kind, source = container_kind(root, environ)
     sheet.put("container.kind", kind, source)
     for path, name in (
         ("container.visible_devices", "NVIDIA_VISIBLE_DEVICES"),
@@ -46,7 +46,7 @@ def collect_container(sheet: Sheet, root: Path, environ: Mapping[str, str] | Non
         sheet.put(path, None if soft == resource.RLIM_INFINITY else soft, "getrlimit")
 
 
-def _kind(root: Path, environ: Mapping[str, str]) -> tuple[str, str]:
+def container_kind(root: Path, environ: Mapping[str, str]) -> tuple[str, str]:
     """Kind of container and what gives it away. The outermost that is named wins: a pod is made of containers."""
     if "KUBERNETES_SERVICE_HOST" in environ:
         return "kubernetes", "environment variable KUBERNETES_SERVICE_HOST"

@@ -1,12 +1,13 @@
 """Environment variables that decide what happens to a GPU, as this process has them.
 
 `docker exec` passes on no variable of the host, and a program may set some through os.environ later on: what counts
-is what the failing process has. Tokens and passwords are not among these names.
+is what the failing process has. Names that sound like a secret are left out, whatever their prefix.
 """
 
 from __future__ import annotations
 
 import os
+import re
 from collections.abc import Mapping
 
 from ilora_diag.collect.sheet import Sheet
@@ -49,6 +50,7 @@ NAMES = (
     "TOKENIZERS_PARALLELISM",
 )
 PREFIXES = ("NCCL_", "CUDA_", "CUDNN_", "CUBLAS_", "NVIDIA_", "PYTORCH_", "TORCH_NCCL_", "TORCH_CUDA", "GLOO_", "UCX_")
+_SECRET = re.compile(r"KEY|TOKEN|SECRET|PASS|CRED|AUTH")
 _RANKS = ("RANK", "LOCAL_RANK", "WORLD_SIZE", "LOCAL_WORLD_SIZE", "MASTER_PORT")
 
 
@@ -58,5 +60,5 @@ def collect_environ(sheet: Sheet, environ: Mapping[str, str] | None = None) -> N
     for name in NAMES:
         sheet.put(f"env.{name}", environ.get(name), "os.environ")
     for name in sorted(environ):
-        if name.startswith(PREFIXES) or name in _RANKS:
+        if (name.startswith(PREFIXES) and not _SECRET.search(name)) or name in _RANKS:
             sheet.put(f"env.{name}", environ[name], "os.environ")

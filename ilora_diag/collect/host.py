@@ -30,6 +30,11 @@ _VENDORS = (
     ("digitalocean", "kvm"),
     ("bhyve", "bhyve"),
 )
+# The rest of a command line is nobody's business, and may name hosts and disks.
+_CMDLINE = re.compile(
+    r"nomodeset|nokaslr|nomodule$|(?:intel_|amd_)?iommu|pci|(?:rd\.driver|modprobe|module)[._]blacklist|nvidia|nouveau|vfio"
+    r"|uvm|mem=|hugepages|transparent_hugepage|cgroup|systemd\.unified|swap|acpi|lockdown|module\.sig"
+)
 _MEMINFO = (
     ("host.memory_total_bytes", "MemTotal"),
     ("host.memory_available_bytes", "MemAvailable"),
@@ -134,7 +139,8 @@ def _history(sheet: Sheet, root: Path) -> None:
     required = exists(root / "var/run/reboot-required")
     sheet.put("os.reboot_required", required, "/var/run/reboot-required")
     words = read_text(root / "proc/cmdline")
-    sheet.put("os.cmdline", words if isinstance(words, Unavailable) else tuple(words.split()), "/proc/cmdline")
+    chosen = words if isinstance(words, Unavailable) else tuple(w for w in words.split() if _CMDLINE.match(w))
+    sheet.put("os.cmdline", chosen, "/proc/cmdline, the words about devices, memory and control groups")
     _suspended(sheet, root)
 
 

@@ -7,7 +7,7 @@ import re
 from collections.abc import Mapping
 from pathlib import Path
 
-from ilora_diag.collect.container import command_version
+from ilora_diag.collect.container import command_version, container_kind
 from ilora_diag.collect.host import processes_named
 from ilora_diag.collect.sheet import ABSENT, FAILED, Sheet, exists, list_folder, read_text
 from ilora_diag.schema import Known, Unavailable
@@ -75,8 +75,8 @@ def _version(sheet: Sheet, root: Path) -> None:
     if isinstance(version, str):
         sheet.put("driver.kmod", version, "/sys/module/nvidia/version")
     elif text.reason.startswith(ABSENT) and sheet.get("module.nvidia") is False:
-        wsl = sheet.get("os.wsl") is True or exists(root / "dev/dxg") is True
-        if wsl:
+        kernel = read_text(root / "proc/sys/kernel/osrelease")
+        if exists(root / "dev/dxg") is True or (isinstance(kernel, str) and "microsoft" in kernel.lower()):
             sheet.no("driver.kmod", f"{ABSENT} WSL has no NVIDIA kernel module; the driver is Windows'", source)
         else:
             sheet.put("driver.kmod", None, f"{source}, /proc/modules")
@@ -97,14 +97,14 @@ def _daemons(sheet: Sheet, root: Path, environ: Mapping[str, str]) -> None:
         or exists(root / pipe.lstrip("/") / "control") is True,
         "/proc/*/comm, CUDA_MPS_PIPE_DIRECTORY",
     )
-    _fabric_manager(sheet, root, running="nv-fabricmanager" in running)
+    inside = container_kind(root, environ)[0] != "none"
+    _fabric_manager(sheet, root, running="nv-fabricmanager" in running, inside=inside)
 
 
-def _fabric_manager(sheet: Sheet, root: Path, *, running: bool) -> None:
+def _fabric_manager(sheet: Sheet, root: Path, *, running: bool, inside: bool) -> None:
     program = next(
         (p for p in ("usr/bin/nv-fabricmanager", "usr/local/bin/nv-fabricmanager") if (root / p).exists()), ""
     )
-    inside = sheet.get("container.kind") not in ("none",)
     source = "/proc/*/comm, /usr/bin/nv-fabricmanager"
     if running:
         sheet.put("fabric_manager.state", "active", source)

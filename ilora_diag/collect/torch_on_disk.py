@@ -82,24 +82,26 @@ def _archs(home: Path, sheet: Sheet) -> Known[tuple[str, ...]]:
     found = _search(home / "lib" / "libtorch_python.so", _ARCHS)
     if isinstance(found, Unavailable):
         return found
-    if found is None:
-        return Unavailable(reason=f"{ABSENT} no list of architectures in the library")
-    return tuple(found.decode("ascii").split())
+    lists = {tuple(text.decode("ascii").split()) for text in found}
+    longest = max(lists, key=len, default=())
+    # A name alone may be any constant; it is the list where it is the only one, as in a build for one card.
+    if len(longest) > 1 or len(lists) == 1:
+        return longest
+    return Unavailable(reason=f"{ABSENT} no list of architectures in the library")
 
 
 def _driver_api(home: Path, sheet: Sheet) -> Known[bool]:
     if sheet.get("torch.cuda_build") is None:
         return Unavailable(reason=f"{ABSENT} a build without CUDA")
     found = _search(home / "lib" / "libc10_cuda.so", re.compile(rb"\0cuMemAddressReserve(?:_v\d)?\0"))
-    return found if isinstance(found, Unavailable) else found is not None
+    return found if isinstance(found, Unavailable) else bool(found)
 
 
-def _search(path: Path, pattern: re.Pattern[bytes]) -> Known[bytes | None]:
-    """The first match in a library's bytes, through a map: some of them have a gigabyte."""
+def _search(path: Path, pattern: re.Pattern[bytes]) -> Known[tuple[bytes, ...]]:
+    """Every match in a library's bytes, through a map: some of them have a gigabyte."""
     try:
         with path.open("rb") as file, mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ) as content:
-            match = pattern.search(content)
-            return match[0] if match else None
+            return tuple(match[0] for match in pattern.finditer(content))
     except (OSError, ValueError) as error:  # ValueError: an empty file cannot be mapped
         reason = reason_of(error) if isinstance(error, OSError) else f"{FAILED} {error}"
         return Unavailable(reason=reason, source=str(path))

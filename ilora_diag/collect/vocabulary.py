@@ -92,7 +92,7 @@ _HOST = (
         "'none', or the vendor: 'kvm', 'vmware', 'xen', 'hyperv', 'firecracker', 'amazon', ...; 'unnamed'",
     ),
     Leaf("os.product_name", _T, "DMI product name of the machine"),
-    Leaf("os.cmdline", _TT, "words of /proc/cmdline"),
+    Leaf("os.cmdline", _TT, "words of /proc/cmdline that concern devices, memory or control groups"),
     Leaf("os.reboot_required", _F, "/var/run/reboot-required exists"),
     Leaf("os.suspended", _F, "the machine has been suspended since boot"),
     Leaf("host.id", _T, "name of the machine, redacted by default"),

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import signal
+import subprocess
+import sys
 import time
 from collections.abc import Callable
 from pathlib import Path
@@ -106,6 +109,18 @@ def test_what_was_known_before_a_hang_is_kept(mock_driver: Install) -> None:
     assert facts.get("gpu[1].name") == "NVIDIA A40"
     assert reason(facts, "collect.nvml").endswith("in nvmlDeviceGetTemperature")
     assert facts.get("nvml.status") == 0
+
+
+def test_an_impatient_person_ends_it_at_once(mock_driver: Install) -> None:
+    mock_driver(nvmlInit="hang")
+    code = "from ilora_diag.collect.live import collect_facts; collect_facts(only=('nvml',), deadline_s=100)"
+    with subprocess.Popen([sys.executable, "-c", code], stderr=subprocess.PIPE, text=True) as process:
+        time.sleep(2.0)
+        began = time.monotonic()
+        process.send_signal(signal.SIGINT)
+        _, stderr = process.communicate(timeout=30)
+    assert time.monotonic() - began < 8
+    assert stderr.strip().endswith("KeyboardInterrupt")
 
 
 def test_a_library_that_crashes_is_a_fact_and_the_others_go_on(mock_driver: Install) -> None:

@@ -83,6 +83,10 @@ INTEL = "processor : 0\nmodel name\t: Intel(R) Xeon(R)\nflags\t\t: fpu vme {}sse
         ({"proc/meminfo": "MemTotal:  1024 kB\nSwapTotal: 0 kB\n"}, {"host.memory_total_bytes": 1 << 20}),
         ({"etc/os-release": 'NAME="x"\nPRETTY_NAME="Ubuntu 22.04.3 LTS"\n'}, {"os.name": "Ubuntu 22.04.3 LTS"}),
         ({"var/run/reboot-required": ""}, {"os.reboot_required": True}),
+        (
+            {"proc/cmdline": "root=/dev/sda1 intel_iommu=on nomodeset quiet"},
+            {"os.cmdline": ("intel_iommu=on", "nomodeset")},
+        ),
     ],
 )
 def test_the_host_is_told_by_its_files(
@@ -206,11 +210,11 @@ def test_stale_cdi_files_name_the_driver_they_were_made_for(machine: Write) -> N
 
 def test_environment_variables_tell_unset_from_empty_and_leave_secrets_out() -> None:
     sheet = Sheet()
-    collect_environ(sheet, {"CUDA_VISIBLE_DEVICES": "", "NCCL_P2P_DISABLE": "1", "HF_TOKEN": "x", "HOME": "/home/a"})
+    collect_environ(sheet, {"CUDA_VISIBLE_DEVICES": "", "NCCL_P2P_DISABLE": "1", "NVIDIA_API_KEY": "x", "HOME": "/a"})
     assert sheet.get("env.CUDA_VISIBLE_DEVICES") == ""
     assert sheet.get("env.PYTORCH_CUDA_ALLOC_CONF") is None
     assert sheet.get("env.NCCL_P2P_DISABLE") == "1"
-    assert not {"env.HF_TOKEN", "env.HOME"} & {fact.path for fact in sheet.facts()}
+    assert not {"env.NVIDIA_API_KEY", "env.HOME"} & {fact.path for fact in sheet.facts()}
     assert complaints(sheet) == []
 
 
@@ -241,6 +245,12 @@ def test_the_kernel_module_is_read(
     assert flavour is None or sheet.get("driver.kmod_flavour") == flavour
     assert sheet.get("module.nouveau") is (version is None)
     assert sheet.get("module.nvidia_uvm") is (version is not None)
+
+
+def test_in_a_container_a_fabric_manager_that_is_not_seen_may_run_all_the_same(machine: Write) -> None:
+    sheet = Sheet()
+    collect_kernel_driver(sheet, machine({"proc/1/comm": "init\n", ".dockerenv": ""}), {})
+    assert reason(sheet, "fabric_manager.state").startswith("absent:")
 
 
 def test_wsl_has_no_kernel_module_and_that_is_no_fault(machine: Write) -> None:
@@ -274,7 +284,6 @@ def test_mps_and_the_fabric_manager_are_found_among_the_processes(machine: Write
 
 def test_without_these_processes_they_do_not_run(machine: Write) -> None:
     sheet = Sheet()
-    sheet.put("container.kind", "none", "test")
     collect_kernel_driver(sheet, machine({"proc/1/comm": "init\n"}), {"CUDA_MPS_PIPE_DIRECTORY": "/nowhere"})
     assert (sheet.get("fabric_manager.state"), sheet.get("mps.running")) == (None, False)
 

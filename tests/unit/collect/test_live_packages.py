@@ -33,7 +33,7 @@ def put(folder: Path, name: str, content: str | bytes = "") -> None:
 def with_torch(folder: Path, version_py: str = VERSION_PY) -> Path:
     put(folder, "torch/version.py", version_py)
     put(folder, "torch-2.6.0+cu124.dist-info/INSTALLER", "pip\n")
-    flags = b"\0sm_1\0 sm_50 sm_60 sm_70 sm_75 sm_80 sm_86 sm_90 compute_90\0"
+    flags = b"\0sm_1\0\0sm_100a\0 sm_50 sm_60 sm_70 sm_75 sm_80 sm_86 sm_90 compute_90\0"
     put(folder, "torch/lib/libtorch_python.so", b"\x7fELF" + bytes(100) + flags + bytes(100))
     put(folder, "torch/lib/libc10_cuda.so", b"\x7fELF\0cuMemAddressReserve\0cuMemMap\0")
     put(folder, "torch/share/cmake/Torch/TorchConfig.cmake", 'set(X "-D_GLIBCXX_USE_CXX11_ABI=0")')
@@ -74,6 +74,18 @@ def test_a_build_without_the_driver_api_is_known(tmp_path: Path) -> None:
 def test_a_build_for_the_cpu_has_no_architectures(tmp_path: Path) -> None:
     sheet = collected(with_torch(tmp_path, VERSION_PY.replace("= '12.4'", "= None")))
     assert (sheet.get("torch.cuda_build"), sheet.get("torch.archs")) == (None, ())
+
+
+def test_a_build_for_one_card_has_a_list_of_one(tmp_path: Path) -> None:
+    folder = with_torch(tmp_path)
+    put(folder, "torch/lib/libtorch_python.so", b"\x7fELF\0sm_87\0")
+    assert collected(folder).get("torch.archs") == ("sm_87",)
+
+
+def test_constants_that_only_look_like_architectures_are_no_list(tmp_path: Path) -> None:
+    folder = with_torch(tmp_path)
+    put(folder, "torch/lib/libtorch_python.so", b"\x7fELF\0sm_90\0sm_100a\0")
+    assert isinstance(collected(folder).get("torch.archs"), Unavailable)
 
 
 @pytest.mark.parametrize("damage", ["", "__version__ = get_version()\n", "\0\xff"])
