@@ -9,6 +9,7 @@ import typer
 
 from ilora_diag.cli.env_check import env_check
 from ilora_diag.cli.estimate import estimate
+from ilora_diag.cli.explain import explain
 from ilora_diag.cli.report import report
 from ilora_diag.cli.snapshot import snapshot
 from ilora_diag.cli.train import train
@@ -37,6 +38,7 @@ def build_app() -> typer.Typer:
     app.callback()(_options)
     app.command("env-check")(env_check)
     app.command("estimate")(estimate)
+    app.command("explain")(explain)
     app.command("train")(train)
     app.command("report")(report)
     app.command("snapshot")(snapshot)

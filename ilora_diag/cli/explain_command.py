@@ -8,7 +8,7 @@ import shutil
 import sys
 from dataclasses import dataclass
 from pathlib import Path
-from typing import BinaryIO, cast
+from typing import TYPE_CHECKING, BinaryIO, cast
 
 from ilora_diag.cli.exit_codes import CommandError, ExitCode
 from ilora_diag.cli.streams import Lang, chosen_lang, emit, wants_colour
@@ -17,11 +17,11 @@ from ilora_diag.knowledge.pages import find_page, index, near
 from ilora_diag.knowledge.reading import ErrorReading, read_error
 from ilora_diag.knowledge.scan import scan_stream
 from ilora_diag.schema import Facts, Unavailable, to_json
-from ilora_diag.schema.codec import Record
+from ilora_diag.schema.explain_page import ExplainIndex, ExplainPage
 from ilora_diag.schema.explanation import Explanation
-from reports.blocks import Document
-from reports.view.explain import explain_document
-from reports.view.explain_page import index_document, page_document
+
+if TYPE_CHECKING:
+    from reports.blocks import Document
 
 _PASTED_LIMIT = 4 << 20
 _PASTED = re.compile(
@@ -54,16 +54,16 @@ def run_explain(request: ExplainRequest, *, lang: Lang | None) -> ExitCode:
     language = chosen_lang(lang, os.environ)
     if request.list_all:
         whole = index(language.value)
-        _show(request, whole, index_document(whole), language)
+        _show(request, whole, language)
         return ExitCode.OK
     page = None if request.target in (None, "-") else find_page(str(request.target), language.value)
     if page is not None:
-        _show(request, page, page_document(page), language)
+        _show(request, page, language)
         return ExitCode.OK
     reading, pasted = _read(request)
     facts = _facts(request, pasted)
     found = explain(reading, facts, lang=language.value)
-    _show(request, found, explain_document(found), language)
+    _show(request, found, language)
     return _status(found)
 
 
@@ -150,10 +150,12 @@ def _facts(request: ExplainRequest, pasted: bytes) -> Facts | None:
     return Facts(captured_at=given.captured_at, facts=(*(f for f in given.facts if f.path not in shown), *rest))
 
 
-def _show(request: ExplainRequest, record: Record, document: Document, lang: Lang) -> None:
+def _show(request: ExplainRequest, record: Explanation | ExplainPage | ExplainIndex, lang: Lang) -> None:
     if request.as_json:
         emit(to_json(record, indent=2))
-    elif request.as_markdown:
+        return
+    document = _document(record)
+    if request.as_markdown:
         from reports.markdown import render_document
 
         emit(render_document(document))
@@ -163,6 +165,16 @@ def _show(request: ExplainRequest, record: Record, document: Document, lang: Lan
         width = shutil.get_terminal_size().columns if sys.stdout.isatty() else None
         colour = wants_colour(sys.stdout, os.environ)
         emit(TerminalRenderer(lang.value, width=width, colour=colour).render_document(document))
+
+
+def _document(record: Explanation | ExplainPage | ExplainIndex) -> Document:
+    """The document of what is to be shown; `--json` never loads what makes it."""
+    from reports.view.explain import explain_document
+    from reports.view.explain_page import index_document, page_document
+
+    if isinstance(record, Explanation):
+        return explain_document(record)
+    return page_document(record) if isinstance(record, ExplainPage) else index_document(record)
 
 
 def _status(found: Explanation) -> ExitCode:

@@ -13,30 +13,30 @@ from typing import Any
 from ilora_diag.schema.explanation import ErrorCode
 
 # `line` of what `find_codes` yields is the offset in the piece; the reader turns it into a line number.
-_SPACES: tuple[tuple[str, tuple[str, ...], re.Pattern[str]], ...] = (
+_SPACES: tuple[tuple[str, tuple[str, ...], str], ...] = (
     (
         "cuda",
         ("rror", "ailure", "cuda"),
-        re.compile(
+        (
             r"\b(?P<name>cudaError(?!_t\b|\b)[A-Z]\w{2,60}|CUDA_ERROR_[A-Z_]{3,60})\b"
             r"|(?:CUDA(?: runtime| driver)? ?(?:API )?(?:[Ee]rror|ERROR|[Ff]ailure)|Cuda (?:failure|error)"
             r"|cuda (?:runtime )?error|\bError)\s{0,3}[:(=]?\s{0,3}(?P<number>\d{1,3})\b(?!\.\d)(?=[:)'\s]|$)"
         ),
     ),
-    ("nvml", ("NVML",), re.compile(r"\b(?P<name>NVML_ERROR_[A-Z_]{3,40})\b")),
+    ("nvml", ("NVML",), (r"\b(?P<name>NVML_ERROR_[A-Z_]{3,40})\b")),
     (
         "xid",
         ("Xid",),
-        re.compile(r"\bXid \((?:PCI:)?[0-9a-fA-F:.]+\)\s?:?\s?(?P<number>\d{1,3})\b|\bXid[: ]{1,2}(?P<n>\d{1,3})\b"),
+        (r"\bXid \((?:PCI:)?[0-9a-fA-F:.]+\)\s?:?\s?(?P<number>\d{1,3})\b|\bXid[: ]{1,2}(?P<n>\d{1,3})\b"),
     ),
-    ("exit", ("exit",), re.compile(r"exit(?:ed with)?[ -]?(?:code|status|code: )[: ]{0,2}(?P<number>-?\d{1,3})\b")),
-    ("cublas", ("CUBLAS_STATUS",), re.compile(r"\b(?P<name>CUBLAS_STATUS_(?!SUCCESS)[A-Z_]{3,40})\b")),
-    ("cudnn", ("CUDNN_STATUS",), re.compile(r"\b(?P<name>CUDNN_STATUS_(?!SUCCESS)[A-Z_]{3,60})\b")),
-    ("cusolver", ("CUSOLVER_STATUS",), re.compile(r"\b(?P<name>CUSOLVER_STATUS_(?!SUCCESS)[A-Z_]{3,40})\b")),
+    ("exit", ("exit",), (r"exit(?:ed with)?[ -]?(?:code|status|code: )[: ]{0,2}(?P<number>-?\d{1,3})\b")),
+    ("cublas", ("CUBLAS_STATUS",), (r"\b(?P<name>CUBLAS_STATUS_(?!SUCCESS)[A-Z_]{3,40})\b")),
+    ("cudnn", ("CUDNN_STATUS",), (r"\b(?P<name>CUDNN_STATUS_(?!SUCCESS)[A-Z_]{3,60})\b")),
+    ("cusolver", ("CUSOLVER_STATUS",), (r"\b(?P<name>CUSOLVER_STATUS_(?!SUCCESS)[A-Z_]{3,40})\b")),
     (
         "nccl",
         ("nccl",),
-        re.compile(r"\b(?P<name>nccl[A-Z]\w{3,30}Error|ncclInvalid(?:Usage|Argument)|ncclUnhandledCudaError)\b"),
+        (r"\b(?P<name>nccl[A-Z]\w{3,30}Error|ncclInvalid(?:Usage|Argument)|ncclUnhandledCudaError)\b"),
     ),
 )
 _MOST = 500
@@ -57,6 +57,11 @@ class CodeRow:
 
 
 @cache
+def _compiled(pattern: str) -> re.Pattern[str]:
+    return re.compile(pattern)
+
+
+@cache
 def code_rows(space: str) -> tuple[CodeRow, ...]:
     """The table of a space: cuda, nvml or xid; empty for others."""
     rows = _tables().get(space, [])
@@ -71,7 +76,7 @@ def find_codes(piece: str, border: int) -> Iterator[ErrorCode]:
     for space, anchors, pattern in _SPACES:
         if not any(anchor in piece for anchor in anchors):
             continue
-        for count, match in enumerate(pattern.finditer(piece, 0, border)):
+        for count, match in enumerate(_compiled(pattern).finditer(piece, 0, border)):
             if count >= _MOST:
                 break
             groups = match.groupdict()

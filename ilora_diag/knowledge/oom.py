@@ -13,6 +13,7 @@ from __future__ import annotations
 
 import re
 from dataclasses import replace
+from functools import cache
 from typing import Any
 
 from ilora_diag.knowledge.texts import clean_text
@@ -44,69 +45,69 @@ _HOST = re.compile(
     r"|Unable to allocate (?P<array>\d[\d.]* [KMGT]iB) for an array with shape"
 )
 
-_MASKED: tuple[tuple[str, re.Pattern[str], bool], ...] = tuple(
-    (wording, re.compile(pattern), certain)
-    for wording, pattern, certain in (
-        (
-            "masked_nvml",
-            r"NVML_SUCCESS == [\s\S]{0,120}?INTERNAL ASSERT FAILED at \"[^\"]*CachingAllocator\.cpp\"",
-            True,
-        ),
-        ("masked_cublas", r"CUBLAS_STATUS_ALLOC_FAILED", True),
-        ("masked_cudnn", r"CUDNN_STATUS_ALLOC_FAILED", True),
-        ("masked_cusolver", r"CU(?:SOLVER|SPARSE|FFT|RAND)_(?:STATUS_)?ALLOC(?:ATION)?_FAILED", True),
-        ("masked_nccl", r"Cuda failure (?:2 )?'out of memory'", True),
-        ("masked_driver", r"CUDA driver error: out of memory|CUDA_ERROR_OUT_OF_MEMORY", True),
-        (
-            "masked_runtime",
-            r"(?:CUDA|HIP) error: out of memory|\b(?:cudaErrorMemoryAllocation|hipErrorOutOfMemory)\b"
-            r"|Triton Error \[(?:CUDA|HIP)\]: out of memory|Error out of memory at line \d+"
-            r"|(?:UR|PI)_(?:RESULT_)?ERROR_OUT_OF_(?:DEVICE_MEMORY|RESOURCES)",
-            True,
-        ),
-        # Handles are created in memory outside PyTorch's; most reports of these three were a full card, not all.
-        ("masked_cublas", r"CUBLAS_STATUS_NOT_INITIALIZED[\s\S]{0,60}cublasCreate", False),
-        ("masked_cusolver", r"CUSOLVER_STATUS_INTERNAL_ERROR[\s\S]{0,60}cusolverDnCreate", False),
-        ("masked_cudnn", r"CUDNN_STATUS_NOT_INITIALIZED", False),
-    )
+# Compiled when a message is there to be read: a text without one pays for none of them.
+_MASKED = (
+    (
+        "masked_nvml",
+        r"NVML_SUCCESS == [\s\S]{0,120}?INTERNAL ASSERT FAILED at \"[^\"]*CachingAllocator\.cpp\"",
+        True,
+    ),
+    ("masked_cublas", r"CUBLAS_STATUS_ALLOC_FAILED", True),
+    ("masked_cudnn", r"CUDNN_STATUS_ALLOC_FAILED", True),
+    ("masked_cusolver", r"CU(?:SOLVER|SPARSE|FFT|RAND)_(?:STATUS_)?ALLOC(?:ATION)?_FAILED", True),
+    ("masked_nccl", r"Cuda failure (?:2 )?'out of memory'", True),
+    ("masked_driver", r"CUDA driver error: out of memory|CUDA_ERROR_OUT_OF_MEMORY", True),
+    (
+        "masked_runtime",
+        r"(?:CUDA|HIP) error: out of memory|\b(?:cudaErrorMemoryAllocation|hipErrorOutOfMemory)\b"
+        r"|Triton Error \[(?:CUDA|HIP)\]: out of memory|Error out of memory at line \d+"
+        r"|(?:UR|PI)_(?:RESULT_)?ERROR_OUT_OF_(?:DEVICE_MEMORY|RESOURCES)",
+        True,
+    ),
+    # Handles are created in memory outside PyTorch's; most reports of these three were a full card, not all.
+    ("masked_cublas", r"CUBLAS_STATUS_NOT_INITIALIZED[\s\S]{0,60}cublasCreate", False),
+    ("masked_cusolver", r"CUSOLVER_STATUS_INTERNAL_ERROR[\s\S]{0,60}cusolverDnCreate", False),
+    ("masked_cudnn", r"CUDNN_STATUS_NOT_INITIALIZED", False),
 )
 
 
-def _field(name: str, pattern: str) -> tuple[str, re.Pattern[str]]:
-    return name, re.compile(pattern.replace("SIZE", _SIZE.format(name)))
+@cache
+def _pattern(pattern: str, name: str = "") -> re.Pattern[str]:
+    """A pattern, compiled; SIZE in it stands for a size whose groups carry the name."""
+    return re.compile(pattern.replace("SIZE", _SIZE.format(name)) if name else pattern)
 
 
 _FIELDS = (
-    _field("requested_bytes", r"Tried to allocate SIZE"),
-    _field("requested_bytes", r"Requested ?(?:size)? ?: SIZE"),
-    _field("capacity_bytes", r"total capaci?ty of SIZE"),
-    _field("capacity_bytes", r"SIZE total capacity"),
-    _field("capacity_bytes", r"Device limit ?: SIZE"),
-    _field("free_bytes", r"of which SIZE is free"),
-    _field("free_bytes", r"SIZE free(?:;|\))"),
-    _field("free_bytes", r"Free \(according to CUDA\) ?: SIZE"),
-    _field("this_process_bytes", r"this process has SIZE memory in use"),
-    _field("allocated_bytes", r"Of the allocated memory,? SIZE is allocated by PyTorch"),
-    _field("allocated_bytes", r"SIZE already allocated"),
-    _field("allocated_bytes", r"MPS allocated: SIZE"),
-    _field("allocated_bytes", r"Currently allocated ?: SIZE"),
-    _field("private_pool_bytes", r"with SIZE allocated in private pools"),
-    _field("unallocated_bytes", r"SIZE is reserved by PyTorch but unallocated"),
-    _field("unallocated_bytes", r"SIZE cached\)"),
-    _field("limit_bytes", r"SIZE allowed;"),
-    _field("limit_bytes", r"max allowed: SIZE"),
-    _field("limit_bytes", r"PyTorch limit \(set by user-supplied memory fraction\) ?: SIZE"),
-    _field("non_torch_bytes", r"other allocations: SIZE"),
+    ("requested_bytes", r"Tried to allocate SIZE"),
+    ("requested_bytes", r"Requested ?(?:size)? ?: SIZE"),
+    ("capacity_bytes", r"total capaci?ty of SIZE"),
+    ("capacity_bytes", r"SIZE total capacity"),
+    ("capacity_bytes", r"Device limit ?: SIZE"),
+    ("free_bytes", r"of which SIZE is free"),
+    ("free_bytes", r"SIZE free(?:;|\))"),
+    ("free_bytes", r"Free \(according to CUDA\) ?: SIZE"),
+    ("this_process_bytes", r"this process has SIZE memory in use"),
+    ("allocated_bytes", r"Of the allocated memory,? SIZE is allocated by PyTorch"),
+    ("allocated_bytes", r"SIZE already allocated"),
+    ("allocated_bytes", r"MPS allocated: SIZE"),
+    ("allocated_bytes", r"Currently allocated ?: SIZE"),
+    ("private_pool_bytes", r"with SIZE allocated in private pools"),
+    ("unallocated_bytes", r"SIZE is reserved by PyTorch but unallocated"),
+    ("unallocated_bytes", r"SIZE cached\)"),
+    ("limit_bytes", r"SIZE allowed;"),
+    ("limit_bytes", r"max allowed: SIZE"),
+    ("limit_bytes", r"PyTorch limit \(set by user-supplied memory fraction\) ?: SIZE"),
+    ("non_torch_bytes", r"other allocations: SIZE"),
 )
-_RESERVED = re.compile(r"SIZE reserved in total by PyTorch".replace("SIZE", _SIZE.format("reserved")))
+_RESERVED = r"SIZE reserved in total by PyTorch"
 _PREEMPTED = re.compile(r"Requested size: (?P<bytes>\d+)(?![\d.]* ?[KMGT]?i?B)")
 _DEVICE = re.compile(r"\bGPU (\d+)(?: has a total|;)|Allocation on device (\d+) ")
-_PROCESS = re.compile(r"Process (?P<pid>\d+) has SIZE memory in use".replace("SIZE", _SIZE.format("used")))
+_PROCESS = r"Process (?P<pid>\d+) has SIZE memory in use"
 _ADVICE = (
-    ("expandable_segments:True", re.compile(r"expandable_segments:True")),
-    ("max_split_size_mb", re.compile(r"setting max_split_size_mb")),
-    ("empty_cache", re.compile(r"use `?empty_cache`?")),
-    ("PYTORCH_MPS_HIGH_WATERMARK_RATIO=0.0", re.compile(r"PYTORCH_MPS_HIGH_WATERMARK_RATIO=0\.0")),
+    ("expandable_segments:True", "expandable_segments:True"),
+    ("max_split_size_mb", "setting max_split_size_mb"),
+    ("empty_cache", "empty_cache"),
+    ("PYTORCH_MPS_HIGH_WATERMARK_RATIO=0.0", "PYTORCH_MPS_HIGH_WATERMARK_RATIO=0.0"),
 )
 
 
@@ -137,8 +138,10 @@ def _told(text: str, start: int) -> OomMessage | None:
     tolerances: dict[str, int] = {}
     wrapped = False
     for name, pattern in _FIELDS:
-        match = pattern.search(body)
-        if match is None or name in values:
+        if name in values:
+            continue
+        match = _pattern(pattern, name).search(body)
+        if match is None:
             continue
         size, tolerance = _size(match[name], match[f"{name}_unit"])
         if size >= _WRAPPED:
@@ -162,7 +165,7 @@ def _told(text: str, start: int) -> OomMessage | None:
         backend=_backend(body),
         other_processes=others,
         tolerances=tuple(sorted(tolerances.items())),
-        advice=tuple(name for name, pattern in _ADVICE if pattern.search(body)),
+        advice=tuple(name for name, words in _ADVICE if words in body),
         line=text.count("\n", 0, start) + 1,
         **fields,
     )
@@ -181,7 +184,7 @@ def _size(number: str, unit: str) -> tuple[int, int]:
 
 def _add_reserved(body: str, values: dict[str, Known[int]], tolerances: dict[str, int]) -> None:
     """From 1.4 to 2.0 the message gives all that is reserved; what is unallocated is the difference."""
-    match = _RESERVED.search(body)
+    match = _pattern(_RESERVED, "reserved").search(body)
     allocated = values.get("allocated_bytes")
     if match is None or "unallocated_bytes" in values or not isinstance(allocated, int):
         return
@@ -194,7 +197,7 @@ def _add_reserved(body: str, values: dict[str, Known[int]], tolerances: dict[str
 def _processes(body: str) -> tuple[tuple[OtherProcess, ...], bool]:
     found: dict[int, Known[int]] = {}
     wrapped = False
-    for match in _PROCESS.finditer(body):
+    for match in _pattern(_PROCESS, "used").finditer(body):
         size, _ = _size(match["used"], match["used_unit"])
         if size >= _WRAPPED:
             wrapped = True
@@ -308,7 +311,7 @@ def _masked(text: str) -> OomMessage | None:
         found = [
             (match.start(), wording)
             for wording, pattern, certain in _MASKED
-            if certain is wanted and (match := pattern.search(text)) is not None
+            if certain is wanted and (match := _pattern(pattern).search(text)) is not None
         ]
         if found:
             start, wording = min(found)

@@ -8,7 +8,18 @@ from __future__ import annotations
 import re
 from collections.abc import Mapping
 
-from reports.messages import checks_en, checks_ja, en, estimate_en, estimate_ja, ja, snapshot_en, snapshot_ja
+from reports.messages import (
+    checks_en,
+    checks_ja,
+    en,
+    estimate_en,
+    estimate_ja,
+    explain_en,
+    explain_ja,
+    ja,
+    snapshot_en,
+    snapshot_ja,
+)
 
 
 def _merged(*families: Mapping[str, str]) -> Mapping[str, str]:
@@ -19,8 +30,12 @@ def _merged(*families: Mapping[str, str]) -> Mapping[str, str]:
 
 REASONS = {"en": en.REASONS, "ja": (*ja.REASONS, *snapshot_ja.REASONS)}
 LANGUAGES: Mapping[str, Mapping[str, str]] = {
-    "en": _merged(en.MESSAGES, checks_en.MESSAGES, estimate_en.MESSAGES, snapshot_en.MESSAGES),
-    "ja": _merged(ja.MESSAGES, checks_ja.MESSAGES, estimate_ja.MESSAGES, snapshot_ja.MESSAGES),
+    "en": _merged(
+        en.MESSAGES, checks_en.MESSAGES, estimate_en.MESSAGES, explain_en.MESSAGES, snapshot_en.MESSAGES
+    ),
+    "ja": _merged(
+        ja.MESSAGES, checks_ja.MESSAGES, estimate_ja.MESSAGES, explain_ja.MESSAGES, snapshot_ja.MESSAGES
+    ),
 }
 
 

@@ -6,14 +6,16 @@ from dataclasses import replace
 
 from ilora_diag.schema import Report
 from reports.blocks import Document, Section
-from reports.view import course, outcome, results, setup
-from reports.view.story import tell_story
 
 __all__ = ["headline", "train_document"]
 
 
 def headline(report: Report, lang: str) -> str:
     """The report in one line."""
+    # Here and below: the views of other documents live in this package too, and are shown without all of these.
+    from reports.view import outcome
+    from reports.view.story import tell_story
+
     return outcome.headline(tell_story(report, lang))
 
 
@@ -27,6 +29,9 @@ def train_document(report: Report, lang: str) -> Document:
     Raises:
         ValueError: another kind of report, or an unknown language.
     """
+    from reports.view import course, outcome, results, setup
+    from reports.view.story import tell_story
+
     story = tell_story(report, lang)
     sections = (
         outcome.summary(story),
