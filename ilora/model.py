@@ -66,7 +66,7 @@ class ILoRATeacher(nn.Module):
             self.item_head = nn.Linear(width, recommender.num_items, dtype=torch.float32)
         # What [PH] reads as in text-only prompts: one frozen random row of the scale of the embedding table, which
         # itself is never resized. The scale is a number: the table may be on a card already, the row is made here.
-        scale = float(embedding.weight.detach().float().std())
+        scale = float(embedding.weight.detach().std())
         self.register_buffer("placeholder", torch.randn(embedding.weight.shape[1]) * scale)
         # Decided here, by identity: adapters rename the base model's parameters, and moving replaces buffers.
         self._trainable_names = tuple(
