@@ -19,6 +19,7 @@ from probes.virtual.dispatch import is_virtual
 from probes.virtual.errors import refusing
 from probes.virtual.machine import Machine
 from probes.virtual.patches import Patches
+from probes.virtual.watch import Watch
 
 aten = torch.ops.aten
 _Library: Any = torch.library.Library
@@ -111,22 +112,24 @@ def install(machine: Machine, patches: Patches) -> None:
         return found
 
     patches.replace(torch._C, "_group_tensors_by_device_and_dtype", group)
-    patches.replace(torch.autograd, "backward", _told(torch.autograd.backward, machine))
-    patches.replace(torch.autograd, "grad", _told(torch.autograd.grad, machine))
+    patches.replace(torch.autograd, "backward", told(torch.autograd.backward, machine.watch))
+    patches.replace(torch.autograd, "grad", told(torch.autograd.grad, machine.watch))
     # Moving a recurrent layer would ask cuDNN to lay its weights out; calling it is refused by name.
     patches.replace(torch.nn.RNNBase, "flatten_parameters", lambda layer: None)
     patches.replace(torch._C, "_cuda_clearCublasWorkspaces", machine.drop_workspaces)
 
 
-def _told(function: Callable[..., Any], machine: Machine) -> Callable[..., Any]:
-    def told(*args: Any, **kwargs: Any) -> Any:
+def told(function: Callable[..., Any], watch: Watch) -> Callable[..., Any]:
+    """A function that runs backward, and tells the watch when it begins and ends."""
+
+    def call(*args: Any, **kwargs: Any) -> Any:
         outermost = torch._C._current_autograd_node() is None
         if outermost:
-            machine.watch.backward_begins()
+            watch.backward_begins()
         try:
             return function(*args, **kwargs)
         finally:
             if outermost:
-                machine.watch.backward_ends()
+                watch.backward_ends()
 
-    return told
+    return call

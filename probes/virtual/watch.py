@@ -26,6 +26,7 @@ if TYPE_CHECKING:
 
 _current_node = torch._C._current_autograd_node
 _sequence_nr = torch._C._autograd._get_sequence_nr
+_GROUP = "(parameter group"
 _ACCUMULATE = "torch::autograd::AccumulateGrad"
 
 
@@ -41,6 +42,7 @@ class Watch:
         self._made_in: list[str] = [OUTSIDE]
         self._owner: dict[int, str] = {}
         self._phase = LOAD
+        self._in_step = False
         self.step = 0
 
     # -- what is running ------------------------------------------------------------------------------------------
@@ -67,6 +69,10 @@ class Watch:
     def owner_of(self, tensor: Tensor) -> str:
         """The module whose parameter, gradient or state a tensor's storage is."""
         return self._owner.get(tensor.untyped_storage()._cdata, OUTSIDE)
+
+    def name_of(self, module: nn.Module) -> str | None:
+        """What a module is called; None if it was never seen."""
+        return self._names.get(id(module))
 
     def heir_of(self, args: tuple[Any, ...]) -> str | None:
         """The owner an optimizer's new tensor inherits from what it was computed of; None outside the optimizer."""
@@ -142,7 +148,8 @@ class Watch:
         if entry is None:
             return
         ledger = self._machine.ledger
-        if self._owner.get(key) is None or entry.number not in ledger.fixed:
+        held = self._owner.get(key)
+        if held is None or held.startswith(_GROUP) or entry.number not in ledger.fixed:
             self._owner[key] = module
             ledger.modules[entry.number] = module
         ledger.fixed[entry.number] = category
@@ -157,7 +164,7 @@ class Watch:
             else:
                 self._names[id(module)] = f"{self._stack[-1]}.{type(module).__name__}".lstrip(".")
             name = self._names[id(module)]
-        if not self._stack and _current_node() is None and self._phase != OPTIMIZER:
+        if not self._stack and _current_node() is None:
             self.set_phase(FORWARD if torch.is_grad_enabled() else VALIDATION)
         self._stack.append(name)
         self._now_in(name)
@@ -183,10 +190,12 @@ class Watch:
     def backward_ends(self) -> None:
         """`backward` returned."""
         self.mark_gradients()
-        self.set_phase(FORWARD)
+        # In a closure, as Lightning hands to `step`, forward and backward run within the optimizer's step.
+        self.set_phase(OPTIMIZER if self._in_step else FORWARD)
 
     def _step_begins(self, optimizer: torch.optim.Optimizer, args: Any, kwargs: Any) -> None:
         self._mark_groups(optimizer)
+        self._in_step = True
         self.set_phase(OPTIMIZER)
 
     def _step_ends(self, optimizer: torch.optim.Optimizer, args: Any, kwargs: Any) -> None:
@@ -194,7 +203,12 @@ class Watch:
             for value in state.values():
                 if isinstance(value, Tensor):
                     self._own(value, self.owner_of(parameter), Category.OPTIMIZER_STATE)
+        self.step_done()
+
+    def step_done(self) -> None:
+        """Another step is over; what comes is the next one's forward pass."""
         self.step += 1
+        self._in_step = False
         self._phase = ""
         self.set_phase(FORWARD)
 
@@ -203,6 +217,6 @@ class Watch:
         for number, group in enumerate(optimizer.param_groups):
             for parameter in group["params"]:
                 if self.owner_of(parameter) == OUTSIDE:
-                    self._own(parameter, f"(parameter group {number})", Category.PARAMETER)
+                    self._own(parameter, f"{_GROUP} {number})", Category.PARAMETER)
                 if parameter.grad is not None:
                     self._own(parameter.grad, self.owner_of(parameter), Category.GRADIENT)
