@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import argparse
 import sys
+from functools import partial
 from types import ModuleType
 
 from ilora_diag.schema import Fact, Known, Unavailable, Value
@@ -37,24 +38,31 @@ def main(argv: list[str] | None = None) -> int:
 
 
 def _outcome(torch: ModuleType, ordinal: int, step: str) -> Known[Value]:
-    outcome = first_error(lambda: _allocate(torch, ordinal))
     wanted = step == "expandable_on"
-    effective = _effective(torch)
+    kinds: list[bool] = []
+    outcome = first_error(partial(_allocate, torch, ordinal, kinds))
+    # Where it failed, no segment tells; the setting does. Both are asked inside, for a variable may be ignored: by a
+    # build without the driver API, by a torch that reads another name, by a library that removed it on import.
+    effective = kinds[0] if kinds else _setting(torch)
     if effective is not None and effective != wanted:
-        why = f"the allocator runs with expandable segments {'on' if effective else 'off'} all the same"
-        return Unavailable(reason=f"not collected: {why}; the outcome was {outcome}", source="allocator_settings")
+        why = f"the allocator ran with expandable segments {'on' if effective else 'off'} all the same"
+        return Unavailable(reason=f"not collected: {why}; the outcome was {outcome}", source="allocator snapshot")
     return outcome
 
 
-def _allocate(torch: ModuleType, ordinal: int) -> None:
+def _allocate(torch: ModuleType, ordinal: int, kinds: list[bool]) -> None:
+    """Take memory, use it, and note whether it lies in an expandable segment, where this torch tells."""
     block = torch.zeros(_BYTES, dtype=torch.uint8, device=torch.device("cuda", ordinal))
     torch.cuda.synchronize(ordinal)
     if int(block.sum().item()):
         raise ArithmeticError("zeros are not zero on this device")
+    told = [one["is_expandable"] for one in torch.cuda.memory._snapshot()["segments"] if "is_expandable" in one]
+    if told:
+        kinds.append(any(told))
 
 
-def _effective(torch: ModuleType) -> bool | None:
-    """Whether expandable segments are in force, from inside the allocator; None where this torch does not tell."""
+def _setting(torch: ModuleType) -> bool | None:
+    """Whether expandable segments are set, by the allocator's own word; None where this torch does not tell."""
     facts: list[Fact] = []
     note(facts, "setting", lambda: bool(torch.cuda.memory._snapshot()["allocator_settings"]["expandable_segments"]))
     value = facts[0].value
