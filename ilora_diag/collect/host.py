@@ -199,4 +199,6 @@ def processes_named(root: Path, names: tuple[str, ...]) -> tuple[str, ...] | Una
                 continue
             if comm in wanted:
                 found.add(wanted[comm])
+    if not any(entry.isdigit() for entry in entries):
+        return Unavailable(reason=f"{ABSENT} /proc shows no process", source="/proc/*/comm")
     return tuple(sorted(found))

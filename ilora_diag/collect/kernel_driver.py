@@ -47,16 +47,15 @@ def collect_kernel_driver(sheet: Sheet, root: Path, environ: Mapping[str, str] |
 
 def _modules(sheet: Sheet, root: Path) -> None:
     text = read_text(root / "proc/modules")
+    folder = list_folder(root / "sys/module")
     for name in _MODULES:
-        if isinstance(text, Unavailable) and not text.reason.startswith(ABSENT):
+        if isinstance(text, Unavailable) and (isinstance(folder, Unavailable) or not text.reason.startswith(ABSENT)):
             sheet.put(f"module.{name}", text, "/proc/modules")
             continue
-        # A kernel without loadable modules has no /proc/modules; what is built in has a folder all the same.
+        # What is built in, or hidden with /proc/modules, has a folder all the same.
         listed = isinstance(text, str) and re.search(rf"^{name} ", text, re.MULTILINE) is not None
-        built_in = exists(root / "sys/module" / name / "initstate") is not True and (
-            exists(root / "sys/module" / name) is True
-        )
-        sheet.put(f"module.{name}", listed or built_in, "/proc/modules, /sys/module")
+        loaded = listed or exists(root / "sys/module" / name) is True
+        sheet.put(f"module.{name}", loaded, "/proc/modules, /sys/module")
 
 
 def _version(sheet: Sheet, root: Path) -> None:

@@ -37,7 +37,16 @@ def test_a_machine_without_proc_sys_and_dev_has_reasons_everywhere(tmp_path: Pat
     facts = collect_facts(root=tmp_path, only=("host", "container", "pci", "kernel_driver", "devnodes", "kernel_log"))
     assert [text for fact in facts.facts if (text := complaint(fact))] == []
     assert facts.get("dev.nvidiactl") == "ENOENT"
-    for path in ("os.kernel", "cgroup.memory_max_bytes", "pci.num_nvidia_gpus", "kernel_log.xid", "shm.total_bytes"):
+    for path in (
+        "os.kernel",
+        "cgroup.memory_max_bytes",
+        "pci.num_nvidia_gpus",
+        "kernel_log.xid",
+        "shm.total_bytes",
+        "driver.kmod",
+        "module.nvidia",
+        "mps.running",
+    ):
         value = facts.get(path)
         assert isinstance(value, Unavailable), path
         assert value.reason.startswith("absent:"), path
