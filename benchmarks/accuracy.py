@@ -2,8 +2,9 @@
 
 `python -m benchmarks.accuracy [--only PATTERN] [--data DIR]` runs every comparable row of memory_cases.jsonl and every
 recording under tests/fixtures/gpu on the virtual device, each in a process of its own, and prints predicted and
-measured bytes with their relative error; per family the median, the 90th percentile and the worst; every prediction
-that says "fits" where the card said no; and the rows that are left out, with the reason.
+measured bytes with their relative error; per family the median, the 90th and 95th percentile and the worst; two rules
+of thumb on the same cases; every prediction that says "fits" where the card said no; and the rows that are left out,
+with the reason. Rows with a recorded snapshot are compared with the snapshot's replay where the file is there.
 """
 
 from __future__ import annotations
@@ -19,18 +20,21 @@ import sys
 from collections import Counter
 from collections.abc import Iterable
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 from benchmarks.cases.case import Case
+from benchmarks.naive_rules import FLOAT32, accelerate_rule, formula
 from benchmarks.recordings import Recording, read_recordings
+from benchmarks.replayed import with_replay
 
 ROOT = Path(__file__).resolve().parents[1]
 SHARED = ROOT.parent / "shared" / "data"
 FIXTURES = ROOT / "tests" / "fixtures" / "gpu"
 DEADLINE_S = 900.0
 QUANTITIES = ("allocated", "reserved", "after")
+RULES = {"accelerate estimate-memory": accelerate_rule, "weights+gradients+states": formula}
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -43,6 +47,8 @@ class Row:
         measured: quantity -> bytes.
         verdict: "", "false fits", "false does not fit", or what went wrong.
         seconds: the prediction took.
+        origin: where the measured figures come from: the row, or the replay of its recording.
+        rules: rule of thumb -> error on peak allocated.
     """
 
     id: str
@@ -52,6 +58,8 @@ class Row:
     measured: dict[str, int]
     verdict: str
     seconds: float
+    origin: str = "row"
+    rules: dict[str, float] = field(default_factory=dict)
 
 
 def compare(case: Case, answer: dict[str, Any]) -> Row:
@@ -77,8 +85,8 @@ def compare(case: Case, answer: dict[str, Any]) -> Row:
             seconds=0,
         )
     predicted = {name: int(answer[f"{name}_bytes"]) for name in ("allocated", "reserved", "after")}
-    # A whole card's used memory minus its first reading is the allocator's, more or less the context.
-    predicted["device"] = predicted["reserved"]
+    if "device" in measured:
+        predicted["device"] = nearest_within(predicted["reserved"], case.outside_bytes, measured["device"])
     out_of_memory = answer["out_of_memory"] is not None
     verdict = ""
     if case.measured.out_of_memory and not out_of_memory:
@@ -94,7 +102,29 @@ def compare(case: Case, answer: dict[str, Any]) -> Row:
         measured=measured,
         verdict=verdict,
         seconds=float(answer["seconds"]),
+        origin=case.measured.origin,
+        rules=rule_errors(case, int(answer.get("parameter_bytes", 0))) if errors else {},
     )
+
+
+def nearest_within(reserved: int, outside: tuple[int, int], measured: int) -> int:
+    """What of a whole card's used memory is predicted, given how much may lie outside the allocator.
+
+    The bounds are known, the value between them is not, so it is the one that comes nearest to the reading.
+    """
+    least, most = outside
+    return min(max(measured, reserved + least), reserved + most)
+
+
+def rule_errors(case: Case, parameter_bytes: int) -> dict[str, float]:
+    """What the rules of thumb miss peak allocated by, given the number of parameters."""
+    if case.outline is None or case.measured.allocated_bytes is None:
+        return {}
+    adapters = (case.outline.adapter_params or 0) * FLOAT32
+    num_params = (parameter_bytes - adapters) // case.outline.weight_bytes
+    return {
+        name: relative(rule(case.outline, num_params), case.measured.allocated_bytes) for name, rule in RULES.items()
+    }
 
 
 def relative(predicted: int, measured: int) -> float:
@@ -135,22 +165,33 @@ def row_line(row: Row) -> str:
             gb = f"{row.predicted[name] / 1e9:8.3f}/{row.measured[name] / 1e9:<8.3f}"
             cells.append(f"{name} {gb} {row.errors[name]:+8.3%}")
     text = "   ".join(cells) or ("agrees on whether it fits" if not row.verdict else "")
-    return f"{row.id:<52.52} {row.seconds:5.1f} s  {text}  {row.verdict}".rstrip()
+    rules = "   ".join(f"{name} {error:+.1%}" for name, error in row.rules.items())
+    origin = "replay" if row.origin == "replay" else ""
+    return f"{row.id:<52.52} {row.seconds:5.1f} s  {text}  {row.verdict}  {origin}  {rules}".rstrip()
 
 
 def summary(rows: list[Row]) -> list[str]:
-    """Per family and quantity: how many, median, 90th percentile and worst of the absolute relative errors."""
-    lines = [f"{'family':<18} {'quantity':<10} {'n':>3} {'median':>8} {'p90':>8} {'worst':>8}"]
-    for family in dict.fromkeys(row.family for row in rows):
+    """Per family and quantity: how many, and quantiles of the absolute relative errors; then rules, verdicts, time."""
+    lines = [f"{'family':<18} {'quantity':<28} {'n':>3} {'median':>8} {'p90':>8} {'p95':>8} {'worst':>8}"]
+    for family in (*dict.fromkeys(row.family for row in rows), "all"):
+        members = [row for row in rows if family in ("all", row.family)]
         for name in (*QUANTITIES, "device"):
-            errors = [abs(row.errors[name]) for row in rows if row.family == family and name in row.errors]
-            if errors:
-                figures = " ".join(f"{quantile(errors, share):8.3%}" for share in (0.5, 0.9, 1.0))
-                lines.append(f"{family:<18} {name:<10} {len(errors):3d} {figures}")
+            lines += _figures(family, name, [row.errors[name] for row in members if name in row.errors])
+        for name in RULES:
+            lines += _figures(family, name, [row.rules[name] for row in members if name in row.rules])
     verdicts = Counter(row.verdict for row in rows)
     lines += [f"{verdict}: {verdicts[verdict]}" for verdict in ("false fits", "false does not fit")]
+    times = [row.seconds for row in rows if row.seconds]
+    lines += [f"seconds per prediction: median {quantile(times, 0.5):.1f}, worst {max(times):.1f}"] if times else []
     failed = [row.id for row in rows if row.verdict and not row.verdict.startswith("false")]
     return [*lines, f"without a prediction: {len(failed)} {', '.join(failed)}".rstrip()]
+
+
+def _figures(family: str, name: str, errors: list[float]) -> list[str]:
+    if not errors:
+        return []
+    figures = " ".join(f"{quantile(map(abs, errors), share):8.3%}" for share in (0.5, 0.9, 0.95, 1.0))
+    return [f"{family:<18} {name:<28} {len(errors):3d} {figures}"]
 
 
 def compare_recording(recording: Recording, answer: dict[str, Any]) -> Row:
@@ -201,7 +242,7 @@ def main(argv: list[str] | None = None) -> int:
     with ThreadPoolExecutor(arguments.jobs) as pool:
         answers = pool.map(lambda case: predict(["benchmarks.predict", case.id, str(file)]), cases)
         for case, answer in zip(cases, answers, strict=True):
-            rows.append(compare(case, answer))
+            rows.append(compare(with_replay(case, arguments.data / "snapshots"), answer))
             print(row_line(rows[-1]), flush=True)
         answers = pool.map(lambda each: predict(["benchmarks.recordings", each.file, each.name]), recordings)
         for recording, answer in zip(recordings, answers, strict=True):

@@ -28,6 +28,7 @@ class Prediction:
         after_bytes: the same at its end.
         device_bytes: used memory of the card at the end, context included (`mem_get_info`).
         out_of_memory: the message, if it ran out.
+        parameter_bytes: weights alive at the peak.
         events: the window's trace events, if they were asked for.
     """
 
@@ -38,6 +39,7 @@ class Prediction:
     device_bytes: int
     out_of_memory: str | None
     seconds: float
+    parameter_bytes: int = 0
     events: tuple[dict[str, Any], ...] = ()
 
 
@@ -56,7 +58,7 @@ def run_case(case: Case, *, record: bool = False) -> Prediction:
     message = None
     before = 0
     events: list[dict[str, Any]] = []
-    with virtual_cuda(case.gpu, memory=case.memory_bytes, torch_version=case.torch_version, environ={}):
+    with virtual_cuda(case.gpu, memory=case.memory_bytes, torch_version=case.torch_version, environ={}) as card:
         program = None
         try:
             program = case.build("cuda")
@@ -72,6 +74,7 @@ def run_case(case: Case, *, record: bool = False) -> Prediction:
             traces = torch.cuda.memory._snapshot()["device_traces"]
             events = list(traces[0]) if traces else []
         free, total = torch.cuda.mem_get_info()
+        seconds = time.perf_counter() - begin
         return Prediction(
             allocated_bytes=torch.cuda.max_memory_allocated(),
             reserved_bytes=torch.cuda.max_memory_reserved(),
@@ -79,9 +82,20 @@ def run_case(case: Case, *, record: bool = False) -> Prediction:
             after_bytes=torch.cuda.memory_allocated(),
             device_bytes=total - free,
             out_of_memory=message,
-            seconds=time.perf_counter() - begin,
+            seconds=seconds,
+            parameter_bytes=parameter_bytes(card.ledger),
             events=tuple(events),
         )
+
+
+def parameter_bytes(ledger: Any) -> int:
+    """Requested bytes of the weights that are alive at the peak."""
+    live = peak = place = 0
+    for index, event in enumerate(ledger.events):
+        live += ledger.sizes[event] if event > 0 else -ledger.sizes[-event]
+        if live > peak:
+            peak, place = live, index + 1
+    return sum(ledger.sizes[n] for n in ledger.live_at(place) if ledger.category(n).value == "parameter")
 
 
 def main(argv: list[str]) -> int:

@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass, field
 
+from benchmarks.naive_rules import Outline
+
 Work = Callable[[], object]
 
 
@@ -33,6 +35,7 @@ class Measured:
         device_bytes: used memory of the whole card (NVML), with everything outside the allocator.
         resolution_bytes: how coarse the printed figure is; errors below it say nothing.
         out_of_memory: the step did not fit the card; then a prediction must not fit either.
+        origin: "row", or "replay" where the figures come from the recording itself.
     """
 
     allocated_bytes: int | None = None
@@ -42,6 +45,7 @@ class Measured:
     device_bytes: int | None = None
     resolution_bytes: int = 0
     out_of_memory: bool = False
+    origin: str = "row"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -58,6 +62,8 @@ class Case:
         measured: the row's figures.
         memory_bytes: of the card, where its size matters (rows that ran out of memory).
         snapshot: file name of the recording with the sequence of requests, if there is one.
+        outside_bytes: how much of a whole card's reading may lie outside the allocator: least and most.
+        outline: what rules of thumb are given.
         notes: what is assumed where the row is silent, and what is known to differ.
     """
 
@@ -69,6 +75,8 @@ class Case:
     measured: Measured
     memory_bytes: int | None = None
     snapshot: str | None = None
+    outside_bytes: tuple[int, int] = (0, 0)
+    outline: Outline | None = None
     notes: str = ""
 
 

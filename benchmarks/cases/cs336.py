@@ -334,8 +334,8 @@ RECIPES = (
         build=wedsonlin(512, training=False, half=True),
         gpu="a100-80gb",
         notes=NOT_HOPPER
-        + "The row says float32 throughout; the recording shows a forward under bf16 autocast: weights are cast to half "
-        "their size before each product, products are halves, and the fill value of the mask takes 2 bytes.",
+        + "The row says float32; the recording shows bf16 autocast: weights are cast to half their size before each "
+        "product, products are halves, and the fill value of the mask takes 2 bytes.",
     ),
     Recipe(
         id="cs336-wedsonlin-medium-128-training", build=wedsonlin(128, training=True), gpu="a100-80gb", notes=NOT_HOPPER
@@ -352,10 +352,12 @@ RECIPES = (
     ),
     Recipe(
         id="cs336-damek-2p7b-512-train_step",
-        build=course_step("2.7B", 4, 512),
+        build=course_step("2.7B", 4, 512, steps=1),
         gpu="a100-80gb",
         family="cs336 printed",
-        notes=PRINTED + "The optimizer is the course's.",
+        notes=PRINTED
+        + "The optimizer is the course's. The row does not say which step; only the first one, whose forward meets no "
+        "states yet, can peak at 16 bytes per parameter.",
     ),
     Recipe(
         id="cs336-hyperion-fit-medium-256-train",

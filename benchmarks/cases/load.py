@@ -10,6 +10,7 @@ from typing import Any
 from benchmarks.cases.case import Case, Measured
 from benchmarks.cases.left_out import reason_for
 from benchmarks.cases.recipe import Recipe
+from benchmarks.naive_rules import outline_of
 
 GIB, MIB = 2**30, 2**20
 
@@ -72,6 +73,8 @@ def case_of(row: dict[str, Any], recipe: Recipe) -> Case:
         measured=measured,
         memory_bytes=round(capacity * GIB) if capacity else found.get("total_gpu_memory_bytes") or recipe.memory_bytes,
         snapshot=Path(row["source"]["file"]).name if "file" in row["source"] else None,
+        outside_bytes=recipe.outside_bytes,
+        outline=outline_of(row),
         notes=recipe.notes,
     )
 

@@ -19,6 +19,7 @@ class Recipe:
         family: how the row was measured; rows are summed up by it.
         torch_version: where the row says none or no single one.
         memory_bytes: of the card, where it is not what its name says and the row does not say it.
+        outside_bytes: of a whole card's reading, least and most that is not the allocator's.
         notes: assumptions and known differences.
     """
 
@@ -28,4 +29,5 @@ class Recipe:
     family: str = "cs336 snapshots"
     torch_version: str | None = None
     memory_bytes: int | None = None
+    outside_bytes: tuple[int, int] = (0, 0)
     notes: str = ""
