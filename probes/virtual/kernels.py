@@ -206,6 +206,11 @@ def _index_put(machine: Machine, args: tuple[Any, ...], out: Any, device: int) -
     return scratch.index_put_accumulate(count, copied_value_bytes=0 if fits else wanted * values.element_size())
 
 
+def _group_norm_backward(machine: Machine, args: tuple[Any, ...], out: Any, device: int) -> Known[Scratch]:
+    weight, batch, channels, positions, groups = args[4:9]
+    return scratch.group_norm_backward(batch, channels, groups, positions, has_weight=weight is not None)
+
+
 def _pow_of_number(machine: Machine, args: tuple[Any, ...], out: Any, device: int) -> Known[Scratch]:
     """The base becomes a tensor on the card: 8 bytes in a recording of 2.6; a base of one fills the result instead."""
     base = args[0]
@@ -221,5 +226,6 @@ _RULES: dict[OpOverload, Rule] = {
     aten.embedding_dense_backward.default: _embedding_backward,
     aten.index_put_.default: _index_put,
     aten._index_put_impl_.default: _index_put,
+    aten.native_group_norm_backward.default: _group_norm_backward,
     aten.pow.Scalar: _pow_of_number,
 }

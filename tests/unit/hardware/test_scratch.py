@@ -18,6 +18,7 @@ from ilora_diag.hardware.scratch import (
     embedding_dense_backward,
     flash_backward,
     flash_forward,
+    group_norm_backward,
     index_put_accumulate,
 )
 from ilora_diag.hardware.scratch_attention import flash_head_dim, flash_num_splits
@@ -239,3 +240,13 @@ def test_embedding_backward_is_what_an_a100_measured(shared_data: Path) -> None:
         assert rounded == measured
         checked += 1
     assert checked == 2
+
+
+def test_group_norm_backward_takes_what_a_b200_took() -> None:
+    taken = group_norm_backward(128, 64, 16, 512, has_weight=True)
+    assert isinstance(taken, Scratch)
+    assert taken.peak_bytes == 114_688
+    plain = group_norm_backward(128, 64, 16, 512, has_weight=False)
+    assert isinstance(plain, Scratch)
+    assert plain.peak_bytes == 114_688 - 32_768
+    assert isinstance(group_norm_backward(128, 64, 16, 1, has_weight=True), Unavailable)
