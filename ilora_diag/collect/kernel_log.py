@@ -14,7 +14,7 @@ from pathlib import Path
 
 from ilora_diag.collect.importers.draft import Draft
 from ilora_diag.collect.importers.kernel_log import KernelLog
-from ilora_diag.collect.sheet import ABSENT, FAILED, TIMED_OUT, Sheet, reason_of
+from ilora_diag.collect.sheet import ABSENT, DENIED, FAILED, TIMED_OUT, Sheet, reason_of
 from ilora_diag.schema import Known, Unavailable
 
 _FILES = ("var/log/kern.log", "var/log/dmesg", "var/log/messages", "var/log/syslog")
@@ -38,7 +38,8 @@ def collect_kernel_log(sheet: Sheet, root: Path) -> None:
                 sheet.put("os.gvisor", True, source)
             return
         tried.append(f"{source}: empty")
-    kind = "denied:" if any("denied:" in text for text in tried) else ABSENT
+    refused = [text for text in tried if DENIED in text]
+    kind, tried = (DENIED, refused) if refused else (ABSENT, tried)
     for leaf in _LEAVES:
         sheet.no(f"kernel_log.{leaf}", f"{kind} {'; '.join(tried)}", "kernel log")
 
