@@ -6,16 +6,18 @@ from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 
-from ilora_diag.schema import Estimate, Report, Skipped, to_json
+from ilora_diag.schema import Estimate, Report, ScriptRun, Skipped, Unavailable, to_json
 from reports.figures import draw_estimate_figures, draw_figures
 from reports.files import whole_file
 from reports.json import JsonRenderer
 from reports.markdown import MarkdownRenderer, render_document
 from reports.view.estimate import estimate_document
+from reports.view.run import run_document
 
 MARKDOWN_NAME = "report.md"
 JSON_NAME = "report.json"
 ESTIMATE_NAME = "estimate.json"
+RUN_NAME = "run.json"
 
 
 def write_report(report: Report, folder: Path, lang: str) -> Report:
@@ -68,6 +70,27 @@ def write_estimate(
     )
     texts = {ESTIMATE_NAME: to_json(estimate, indent=2) + "\n", MARKDOWN_NAME: render_document(document)}
     _write(texts, folder)
+    return skipped
+
+
+def write_run(run: ScriptRun, folder: Path, lang: str) -> tuple[Skipped, ...]:
+    """Draw the figures of a script's run and write `run.json` and the Markdown that refers to them, which comes last.
+
+    Args:
+        run: the record.
+        folder: where to; it exists.
+        lang: "en" or "ja", of Markdown and figures.
+
+    Returns:
+        The figures that could not be drawn; the Markdown says so too.
+
+    Raises:
+        OSError: the folder cannot be written; a document that stood there is untouched.
+    """
+    estimate = run.estimate
+    skipped = () if isinstance(estimate, Unavailable) else draw_estimate_figures(estimate, folder, lang)
+    document = run_document(run, lang, figures=True, skipped=skipped)
+    _write({RUN_NAME: to_json(run, indent=2) + "\n", MARKDOWN_NAME: render_document(document)}, folder)
     return skipped
 
 

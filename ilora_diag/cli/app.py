@@ -11,6 +11,8 @@ from ilora_diag.cli.env_check import env_check
 from ilora_diag.cli.estimate import estimate
 from ilora_diag.cli.explain import explain
 from ilora_diag.cli.report import report
+from ilora_diag.cli.run import CONTEXT as RUN_CONTEXT
+from ilora_diag.cli.run import run
 from ilora_diag.cli.snapshot import snapshot
 from ilora_diag.cli.train import train
 
@@ -42,6 +44,7 @@ def build_app() -> typer.Typer:
     app.command("train")(train)
     app.command("report")(report)
     app.command("snapshot")(snapshot)
+    app.command("run", context_settings=RUN_CONTEXT)(run)
     return app
 
 

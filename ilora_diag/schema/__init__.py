@@ -19,10 +19,12 @@ from ilora_diag.schema.estimate import (
     PeakBytes,
     PhasePeak,
 )
+from ilora_diag.schema.explanation import Explanation
 from ilora_diag.schema.facts import Fact, Facts
 from ilora_diag.schema.finding import Confidence, Decider, Evidence, Finding, Severity
 from ilora_diag.schema.known import Known, Scalar, Settings, Unavailable, Value, value_or
 from ilora_diag.schema.report import Report, Skipped
+from ilora_diag.schema.script_run import Moment, ScriptEnd, ScriptError, ScriptRun
 from ilora_diag.schema.snapshot import Snapshot
 from ilora_diag.schema.timeline import (
     Block,
@@ -86,6 +88,7 @@ __all__ = [
     "Estimate",
     "EvalMetric",
     "Evidence",
+    "Explanation",
     "Fact",
     "Facts",
     "FailureSignature",
@@ -101,6 +104,7 @@ __all__ = [
     "Metric",
     "ModelSummary",
     "ModuleShare",
+    "Moment",
     "OomAnswer",
     "OpShare",
     "Peak",
@@ -112,6 +116,9 @@ __all__ = [
     "Report",
     "Scalar",
     "SchemaError",
+    "ScriptEnd",
+    "ScriptError",
+    "ScriptRun",
     "Segment",
     "Settings",
     "Severity",

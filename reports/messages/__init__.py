@@ -17,6 +17,8 @@ from reports.messages import (
     explain_en,
     explain_ja,
     ja,
+    run_en,
+    run_ja,
     snapshot_en,
     snapshot_ja,
 )
@@ -31,10 +33,20 @@ def _merged(*families: Mapping[str, str]) -> Mapping[str, str]:
 REASONS = {"en": en.REASONS, "ja": (*ja.REASONS, *snapshot_ja.REASONS)}
 LANGUAGES: Mapping[str, Mapping[str, str]] = {
     "en": _merged(
-        en.MESSAGES, checks_en.MESSAGES, estimate_en.MESSAGES, explain_en.MESSAGES, snapshot_en.MESSAGES
+        en.MESSAGES,
+        checks_en.MESSAGES,
+        estimate_en.MESSAGES,
+        explain_en.MESSAGES,
+        run_en.MESSAGES,
+        snapshot_en.MESSAGES,
     ),
     "ja": _merged(
-        ja.MESSAGES, checks_ja.MESSAGES, estimate_ja.MESSAGES, explain_ja.MESSAGES, snapshot_ja.MESSAGES
+        ja.MESSAGES,
+        checks_ja.MESSAGES,
+        estimate_ja.MESSAGES,
+        explain_ja.MESSAGES,
+        run_ja.MESSAGES,
+        snapshot_ja.MESSAGES,
     ),
 }
 

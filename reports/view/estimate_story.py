@@ -46,6 +46,9 @@ class EstimateStory:
     def subject(self) -> str:
         """What was estimated, by the name people know it by."""
         settings = dict(self.estimate.settings)
+        script = settings.get("script")
+        if isinstance(script, str):
+            return script
         if settings.get("stage") == "rec":
             return self.words("estimate.subject.rec")
         names = (settings.get("llm.name"), settings.get("llm.preset"))

@@ -50,6 +50,18 @@ SURFACE = {
         "output": ("--format",),
         "check": ("--check",),
     },
+    "run": {
+        "command": ("argument",),
+        "device": ("--device",),
+        "memory": ("--memory",),
+        "torch_version": ("--torch",),
+        "module": ("-m",),
+        "max_steps": ("--max-steps",),
+        "as_json": ("--json",),
+        "lang": ("--lang",),
+        "out": ("--out",),
+        "deadline": ("--deadline",),
+    },
     "snapshot": {
         "args": ("argument",),
         "config": ("--config",),
@@ -102,7 +114,7 @@ def test_help_loads_nothing_heavy() -> None:
         ["estimate", "--help"],
         ["train", "--help"],
         ["report", "--help"],
-        ["snapshot", "--help"],
+        ["snapshot", "--help"], ["run", "--help"],
         ["--version"],
     ):
         result = subprocess.run([sys.executable, "-c", script, *args], capture_output=True, text=True, timeout=60)

@@ -1,0 +1,3 @@
+"""Found beside the script, as Python finds it."""
+
+LABELS = 10
