@@ -106,6 +106,15 @@ def gated(batch: int, length: int, width: int, inner: int, act: Callable[[Tensor
     return full
 
 
+def gated_forward(batch: int, length: int, width: int, inner: int, act: Callable[[Tensor], Tensor]) -> Call:
+    """The forward alone, in a process that has run a backward before: both threads have their workspace."""
+    square = normal(4, 4, grad=True)
+    (square @ square).exp().sum().backward()
+    x = normal(batch, length, width, dtype=torch.bfloat16, grad=True)
+    layer = Gated(width, inner, act)
+    return lambda: layer(x)
+
+
 def rms_norm(rows: int, width: int) -> Call:
     """Llama's: in float32, the result cast to the input's type and multiplied with a float32 weight."""
     weight, other = (nn.Parameter(torch.ones(width, device="cuda")) for _ in range(2))
@@ -131,6 +140,7 @@ def layer_norm(rows: int, width: int) -> Call:
 
 
 def group_norm(batch: int, channels: int, length: int, per_group: int) -> Call:
+    """Forward and backward; the figures of the other modes are those of the whole call too."""
     norm, other = (nn.GroupNorm(channels // per_group, channels, eps=1e-6, device="cuda") for _ in range(2))
     x = normal(batch, channels, length)
     gradient = torch.randn_like(x)
@@ -176,13 +186,20 @@ RECIPES: dict[str, tuple[str, Callable[[], Call]]] = {
     "liger-32": ("a100-80gb", lambda: cross_entropy(8 * 2048, 4096)),
     "liger-204": ("a100-80gb", lambda: head_and_loss(16384, 4096, 128256)),
     "liger-234": ("a100-80gb", lambda: gated(8, 1024, 4096, 11008, gelu_tanh)),
+    "liger-252": ("a100-80gb", lambda: gated(8, 4096, 4096, 11008, gelu_tanh)),
     "liger-326": ("a100-80gb", lambda: rms_norm(2048, 1024)),
     "liger-392": ("a100-80gb", lambda: rotary(2048, 8192, 32, 8)),
     "liger-418": ("h100", lambda: kl_div(8 * 2048, 4096)),
     "liger-1384": ("h100", lambda: layer_norm(4096, 8192)),
     "liger-1666": ("rtx-4090", lambda: gated(2, 4096, 2048, 4096, gelu_tanh)),
+    "liger-1678": ("rtx-4090", lambda: gated_forward(2, 16384, 2048, 4096, gelu_tanh)),
+    "liger-1684": ("rtx-4090", lambda: gated(2, 1024, 2048, 4096, gelu_tanh)),
     "liger-1726": ("rtx-4090", lambda: gated(2, 4096, 2048, 4096, F.silu)),
+    "liger-1738": ("rtx-4090", lambda: gated_forward(2, 16384, 2048, 4096, F.silu)),
+    "liger-1744": ("rtx-4090", lambda: gated(2, 1024, 2048, 4096, F.silu)),
     "liger-1852": ("b200", lambda: group_norm(128, 64, 512, 4)),
+    "liger-1870": ("b200", lambda: group_norm(128, 1024, 512, 4)),
+    "liger-1882": ("b200", lambda: group_norm(128, 256, 512, 4)),
 }
 
 REASONS = (
@@ -193,7 +210,6 @@ REASONS = (
     ("op", ("naive attention", "naive causal attention", "pytorch_attention"), "the script is not recorded"),
     ("op", ("softmax", "relu_squared"), "the figure is smaller than one input of the stated shape"),
     ("op", ("embedding",), "12 GiB and more are alive than the stated shapes explain, for every provider alike"),
-    ("mode", ("forward", "backward"), "what earlier calls left alive is not recorded"),
     ("provider", ("torch", "huggingface", "eager", "pytorch"), "a reference implementation of that repository's own"),
 )  # fmt: skip
 
