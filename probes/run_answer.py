@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import time
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
@@ -23,6 +24,10 @@ from probes.virtual.errors import VirtualDeviceError
 from probes.virtual.ledger import LOAD, OPTIMIZER, OUTSIDE
 from probes.virtual.machine import Refused
 
+_NO_CARD = re.compile(
+    r"cannot be called on meta tensors|with Meta tensors|from the 'CUDA' backend|not linked with support for cuda"
+    r"|Cannot access storage of|'VirtualDispatch' object has no attribute"
+)
 _MEASURED = "read off the card: what was in use in total when the run ended, less what is reserved"
 
 
@@ -84,11 +89,20 @@ def _end(run: Run) -> ScriptEnd:
     if error is None:
         return ScriptEnd.FINISHED if ended.exit_code == 0 else ScriptEnd.EXITED
     met = list(causes(error))
-    if any(isinstance(one, VirtualDeviceError) for one in met):
+    if any(_is_outside(one, run.station) for one in met):
         return ScriptEnd.NOT_CARRIED
     if any(isinstance(one, torch.OutOfMemoryError) for one in met):
         return ScriptEnd.OUT_OF_MEMORY
     return ScriptEnd.FAILED
+
+
+def _is_outside(error: BaseException, station: Station) -> bool:
+    """Whether a model of a card, and no card, says so: by name, or in words of PyTorch that no card ever meets."""
+    if station.is_real:
+        return False
+    return isinstance(error, VirtualDeviceError) or (
+        isinstance(error, (RuntimeError, AttributeError)) and _NO_CARD.search(str(error)) is not None
+    )
 
 
 def _stand(run: Run, end: ScriptEnd) -> Stand:
@@ -120,7 +134,7 @@ def _error(error: BaseException, end: ScriptEnd) -> ScriptError:
     """The exception, or the one behind it that says what ended the run; the traceback shows both."""
     text = shown(error)
     if end in _TELLING:
-        error = next(one for one in causes(error) if isinstance(one, _TELLING[end]))
+        error = next((one for one in causes(error) if isinstance(one, _TELLING[end])), error)
     kind = type(error)
     name = kind.__qualname__ if kind.__module__ == "builtins" else f"{kind.__module__}.{kind.__qualname__}"
     return ScriptError(type=name, message=str(error), traceback=text)
@@ -152,7 +166,7 @@ def _estimate(run: Run, end: ScriptEnd, stand: Stand, last_step: int) -> Known[E
         gpu=card.gpu,
         torch=station.torch_version,
         settings=_settings(run),
-        steps=run.stop.steps,
+        steps=run.stop.steps if run.stop.counted == "optimizer" else 0,
         peak=card.peak,
         interval=card.interval,
         fits=card.fits,
@@ -248,7 +262,7 @@ def _assumptions(run: Run, end: ScriptEnd, trace: Trace) -> Iterator[str]:
     if end is ScriptEnd.STOPPED:
         yield f"the script was ended after {stop.steps} steps: what it does later is not in these figures"
     if stop.counted == "backward":
-        yield "no torch.optim optimizer was made: every call of backward was counted as a step"
+        yield f"no torch.optim optimizer was made: every call of backward ({stop.steps}) was counted as a step"
     elif not stop.steps:
         yield "no step of an optimizer was done"
     caught = len(station.refused) - (end is ScriptEnd.OUT_OF_MEMORY)

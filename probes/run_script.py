@@ -154,7 +154,7 @@ def _virtual(stack: ExitStack, spec: object, version: str) -> Station:
     from ilora_diag.hardware.gpus import GpuSpec
     from ilora_diag.hardware.torch_versions import VersionError, torch_facts
     from ilora_diag.memory.settings import SettingsError
-    from probes import run_leave_out
+    from probes import run_leave_out, run_threads
     from probes.run_imports import card_hidden_from_some
     from probes.run_ledger import MeasuredLedger
     from probes.run_station import Station
@@ -171,7 +171,9 @@ def _virtual(stack: ExitStack, spec: object, version: str) -> Station:
     allocator = machine.cards[0].allocator
     ledger = MeasuredLedger(read=lambda: (allocator.allocated_bytes, allocator.reserved_bytes))
     machine.ledger = ledger
-    run_leave_out.install(machine, stack.enter_context(Patches()))
+    patches = stack.enter_context(Patches())
+    run_leave_out.install(machine, patches)
+    run_threads.install(patches)
     stack.enter_context(card_hidden_from_some())
     return Station(
         device=f"{_VIRTUAL}{spec.key}",

@@ -58,7 +58,7 @@ def run_command(options: RunOptions, *, lang: Lang | None) -> ExitCode:
     if options.as_json:
         emit(to_json(result.run, indent=2))
     else:
-        emit(_on_terminal(result.run, language))
+        emit(_on_terminal(result.run, language, written=options.out is not None))
     if options.out is not None:
         _write(result.run, options.out, language)
     return exit_code(result)
@@ -134,12 +134,12 @@ def _size(text: str | None) -> int | None:
     return size
 
 
-def _on_terminal(run: ScriptRun, lang: Lang) -> str:
+def _on_terminal(run: ScriptRun, lang: Lang, *, written: bool) -> str:
+    """The run as text; what a report folds away is shown where none is written."""
     width = shutil.get_terminal_size().columns if sys.stdout.isatty() else None
     colour = wants_colour(sys.stdout, os.environ)
-    return TerminalRenderer(lang.value, width=width, colour=colour, brief=True).render_document(
-        run_document(run, lang.value)
-    )
+    renderer = TerminalRenderer(lang.value, width=width, colour=colour, brief=True, unfold=not written)
+    return renderer.render_document(run_document(run, lang.value))
 
 
 def _write(run: ScriptRun, folder: Path, lang: Lang) -> None:

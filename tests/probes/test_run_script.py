@@ -114,7 +114,7 @@ def test_a_script_that_catches_everything_is_ended_all_the_same(told: Any) -> No
 def test_without_an_optimizer_backward_is_counted(told: Any) -> None:
     found = told("by_hand.py", options=("--device=virtual:h100", "--max-steps=3"))
     assert (found.run.end, found.run.steps, found.run.steps_counted) == (ScriptEnd.STOPPED, 3, "backward")
-    assert any("every call of backward was counted" in text for text in found.estimate.assumptions)
+    assert any("every call of backward (3) was counted" in text for text in found.estimate.assumptions)
 
 
 def test_a_closure_is_forward_and_backward_not_optimizer(told: Any) -> None:
@@ -163,6 +163,20 @@ def test_what_is_outside_the_device_is_named_even_if_the_script_wraps_it(told: A
     assert found.run.end is ScriptEnd.NOT_CARRIED
     assert found.run.error is not None
     assert "torch.nn.LSTM" in found.run.error.message
+
+
+def test_words_that_no_card_says_count_as_outside_the_device(told: Any) -> None:
+    found = told("nested.py")
+    assert found.run.end is ScriptEnd.NOT_CARRIED
+    assert found.run.error is not None
+    assert "not linked with support for cuda" in found.run.error.message
+
+
+def test_threads_of_a_script_see_the_card(told: Any) -> None:
+    found = told("threads.py")
+    assert found.run.end is ScriptEnd.FINISHED
+    assert "cuda:0" in found.output
+    assert found.estimate.peak.allocated_bytes >= 1 << 20
 
 
 def test_a_failure_is_told_with_traceback_module_and_memory(told: Any) -> None:
