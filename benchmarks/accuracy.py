@@ -117,11 +117,11 @@ def nearest_within(reserved: int, outside: tuple[int, int], measured: int) -> in
 
 
 def rule_errors(case: Case, parameter_bytes: int) -> dict[str, float]:
-    """What the rules of thumb miss peak allocated by, given the number of parameters."""
+    """What the rules of thumb miss peak allocated by; parameters are counted here where the row does not say."""
     if case.outline is None or case.measured.allocated_bytes is None:
         return {}
     adapters = (case.outline.adapter_params or 0) * FLOAT32
-    num_params = (parameter_bytes - adapters) // case.outline.weight_bytes
+    num_params = case.outline.num_params or (parameter_bytes - adapters) // case.outline.weight_bytes
     return {
         name: relative(rule(case.outline, num_params), case.measured.allocated_bytes) for name, rule in RULES.items()
     }

@@ -21,12 +21,14 @@ class Outline:
         weight_bytes: per parameter.
         adapter_params: trainable parameters of adapters, kept in float32; None: all parameters train.
         states: tensors as large as a parameter that the optimizer keeps: 2 for Adam.
+        num_params: of the model without adapters; None where the row does not count them.
     """
 
     trains: bool
     weight_bytes: int
     adapter_params: int | None
     states: int
+    num_params: int | None = None
 
 
 def outline_of(row: dict[str, Any]) -> Outline:
@@ -39,6 +41,7 @@ def outline_of(row: dict[str, Any]) -> Outline:
         weight_bytes=_BYTES[row["dtype"]],
         adapter_params=_adapter_params(row) if row.get("lora") else None,
         states=2 if steps else 0,
+        num_params=row.get("model", {}).get("params"),
     )
 
 

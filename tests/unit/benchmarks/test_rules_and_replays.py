@@ -39,6 +39,8 @@ def test_a_row_is_outlined() -> None:
     assert outline_of(row) == Outline(trains=True, weight_bytes=2, adapter_params=13_631_488, states=2)
     forward = {"method": "forward_no_grad", "dtype": "float32", "optimizer": "AdamW constructed, never stepped"}
     assert outline_of(forward) == Outline(trains=False, weight_bytes=4, adapter_params=None, states=0)
+    counted = {"method": "full", "dtype": "float32", "optimizer": None, "model": {"params": 7}}
+    assert outline_of(counted).num_params == 7
     sgd = {"method": "full", "dtype": "float32", "optimizer": "torch.optim.SGD(params)"}
     assert outline_of(sgd).states == 0
 
