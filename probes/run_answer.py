@@ -28,6 +28,10 @@ _NO_CARD = re.compile(
     r"cannot be called on meta tensors|with Meta tensors|from the 'CUDA' backend|not linked with support for cuda"
     r"|Cannot access storage of|'VirtualDispatch' object has no attribute"
 )
+_BY_LITTLE = (
+    "memory ran out by less than the CUDA context is uncertain by: it was taken at its largest, and with the smallest "
+    "the script would have got further"
+)
 _MEASURED = "read off the card: what was in use in total when the run ended, less what is reserved"
 
 
@@ -181,7 +185,7 @@ def _estimate(run: Run, end: ScriptEnd, stand: Stand, last_step: int) -> Known[E
         curve_categories=parts.curve_categories,
         curve=parts.curve,
         num_requests=parts.num_requests,
-        assumptions=(*_assumptions(run, end, trace), *parts.notes),
+        assumptions=(*_assumptions(run, end, trace), *_close_call(card), *parts.notes),
         duration_s=round(time.perf_counter() - run.begin, 3),
     )
 
@@ -232,9 +236,9 @@ def _interval(station: Station, peak: PeakBytes) -> Interval:
 def _fits(station: Station, interval: Interval, end: ScriptEnd, oom: OomAnswer | None) -> Known[bool]:
     total = station.spec.usable_total_bytes
     if oom is not None:
-        spread = station.spec.context_bytes.high_bytes - station.spec.context_bytes.low_bytes
-        if not station.is_real and interval.low_bytes + oom.requested_bytes <= total and oom.requested_bytes <= spread:
-            return Unavailable(reason="memory ran out by less than the CUDA context is uncertain by", source="run")
+        held = station.ledger.reserved[-1] if station.ledger.reserved else 0
+        if not station.is_real and held + oom.requested_bytes + station.spec.context_bytes.low_bytes <= total:
+            return Unavailable(reason=_BY_LITTLE, source="run")
         return False
     if end not in (ScriptEnd.FINISHED, ScriptEnd.STOPPED, ScriptEnd.EXITED):
         return Unavailable(reason=f"the script did not get to its end ({end.value})", source="run")
@@ -255,6 +259,11 @@ def _oom(fatal: Refused, step: int) -> OomAnswer:
         requested_bytes=fatal.size,
         message=fatal.message,
     )
+
+
+def _close_call(card: CardEstimate) -> tuple[str, ...]:
+    is_close = card.oom is not None and isinstance(card.fits, Unavailable)
+    return (_BY_LITTLE,) if is_close else ()
 
 
 def _assumptions(run: Run, end: ScriptEnd, trace: Trace) -> Iterator[str]:

@@ -152,6 +152,16 @@ def test_out_of_memory_is_an_answer_with_its_place(told: Any) -> None:
     assert shares[Category.ACTIVATION] >= 800 * MIB, "what the first layer kept is no temporary"
 
 
+@pytest.mark.parametrize(("memory_mib", "is_certain"), [(2500, True), (2640, False)])
+def test_running_out_by_less_than_the_context_is_uncertain_by_is_no_certain_no(
+    told: Any, memory_mib: int, is_certain: bool
+) -> None:
+    found = told("too_large.py", options=("--device=virtual:t4", f"--memory={memory_mib * MIB}"))
+    assert found.run.end is ScriptEnd.OUT_OF_MEMORY
+    assert isinstance(found.estimate.fits, Unavailable) is not is_certain
+    assert any("memory ran out by less" in text for text in found.estimate.assumptions) is not is_certain
+
+
 def test_with_room_enough_the_same_script_ends_well(told: Any) -> None:
     found = told("too_large.py", options=("--device=virtual:t4", f"--memory={14000 * MIB}"))
     assert (found.run.end, found.run.num_refused) == (ScriptEnd.FINISHED, 1)
