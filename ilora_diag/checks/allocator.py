@@ -113,7 +113,7 @@ def _expandable(case: Case, now: Setting) -> Iterator[Claim]:
         return
     if now.known and not now.expandable:
         return  # the calls that fail this way are made for expandable segments alone
-    refused = _refused(case)
+    refused = refusals(case)
     if not now.expandable:
         if said is not None and not case.says(_ELSEWHERE):
             # At a `.to()`, only expandable segments reach the macro that prints this prefix.
@@ -143,8 +143,8 @@ def _wsl(case: Case) -> bool:
     return bool(case.flag("os.wsl"))
 
 
-def _refused(case: Case) -> list[Ground]:
-    """What says that this machine refuses virtual memory management."""
+def refusals(case: Case) -> list[Ground]:
+    """What says that this machine refuses virtual memory management, the strongest first; empty where nothing does."""
     grounds: list[Ground] = []
     minor = torch_minor(case)
     for index in case.gpus:
@@ -196,7 +196,7 @@ def _vgpu_name(name: str | None) -> bool:
     try:
         return find_gpu(name).vmm is False
     except UnknownGpu:
-        return bool(re.fullmatch(r"(?:GRID |NVIDIA ).*?-(?:\d+-)?\d+[ABCQ](?: MIG .*)?", name))
+        return bool(re.fullmatch(r"(?:GRID |NVIDIA ).*?-(?:\d+-)?\d+[ABCQ](?: MIG .*)?|.*\bvGPU\b.*", name))
 
 
 def _tegra_named(case: Case) -> bool:
@@ -246,7 +246,9 @@ def _ignored(case: Case, now: Setting) -> Iterator[Claim]:
         grounds, variant = [suggests(noted)], "name"
     if not grounds:
         return
-    useful = variant == "name" and new and not ("expandable" in new and _refused(case))
+    full = case.error_says(r"out of memory") if "expandable" in (new or "") else None
+    grounds += [fits(full)] if full else []
+    useful = variant == "name" and new and not ("expandable" in new and refusals(case))
     remedy = f"export PYTORCH_CUDA_ALLOC_CONF={new}" if useful else "unset PYTORCH_ALLOC_CONF"
     if variant in ("backend", "caching"):
         remedy = (

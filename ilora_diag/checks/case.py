@@ -136,7 +136,12 @@ class Case:
         if said := self.error_says(pattern, *signatures):
             return said
         found = re.search(pattern, self.notes, re.IGNORECASE) if pattern else None
-        return self._quoted("facts:import.notes", self.notes, found) if found else None
+        if found:
+            return self._quoted("facts:import.notes", self.notes, found)
+        # People write into the name of the card what they want to say of it.
+        names = (f"gpu[{index}].name" for index in self.gpus) if pattern else ()
+        named = (path for path in names if re.search(pattern, self.text(path) or "", re.IGNORECASE))
+        return next((self.seen(path) for path in named), None)
 
     def _quoted(self, path: str, text: str, found: re.Match[str]) -> Evidence:
         start = text.rfind("\n", 0, found.start()) + 1

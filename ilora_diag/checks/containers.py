@@ -17,6 +17,7 @@ from ilora_diag.checks.common import (
 )
 from ilora_diag.checks.deciders import decider
 from ilora_diag.hardware.cuda_versions import parse_driver
+from ilora_diag.schema import Severity
 
 _NO_DRIVER = (
     r"Found no NVIDIA driver on your system|couldn't communicate with the NVIDIA driver|NVML: Driver Not Loaded|"
@@ -33,6 +34,8 @@ _TOOLKIT = (
     r"inject) .*nvidia-container|"
     r"ldcache error|nvidia-container-cli: (?:ldcache|mount|detection) error|symbol lookup error.*libnvidia-container"
 )
+_GATES = ("dev.nvidiactl", "dev.nvidia-uvm")
+"""Nodes that every CUDA process opens; of /dev/nvidiaN a container may well be denied those of other containers."""
 _TOOLKIT_SIGNATURES = ("named_symbol_500", "ml_file_exists", "cdi_unresolvable", "ctk_wsl_no_adapter", "ctk_ml_missing")
 
 
@@ -45,29 +48,38 @@ def check(case: Case) -> Iterator[Claim]:
     yield from _invisible(case)
 
 
+def _severity(case: Case) -> Severity | None:
+    """A warning where CUDA works all the same: one of the two facts is then of another time or place."""
+    return Severity.WARNING if card_works(case) else None
+
+
 def _wrong_kernel_driver(case: Case) -> Iterator[Claim]:
-    if card_works(case) or case.flag("module.nvidia") is True or case.text("driver.kmod"):
-        return
     bound = [path for path in case.paths("pci[") if path.endswith(".driver")]
+    good = any(case.text(path) == "nvidia" for path in bound)
+    if not bound and card_works(case):
+        return
     for name, variant, remedy in (
         ("nouveau", "nouveau", "sudo ubuntu-drivers install && sudo reboot"),
         ("vfio-pci", "vfio", "nvidia-smi   # inside the guest that the card was handed to"),
     ):
+        if good and name == "vfio-pci":
+            return  # some cards for guests, the others for this host: that is how such a host is set up
         grounds = [decides(case.seen(path, "nvidia")) for path in bound if case.text(path) == name]
         if not grounds and case.flag(f"module.{name.replace('-', '_')}") and case.flag("module.nvidia") is False:
             grounds = [decides(case.seen(f"module.{name.replace('-', '_')}", "False"))]
         if grounds:
-            yield claim("DRV003", grounds, variant=variant, remedy=remedy)
+            yield claim("DRV003", grounds, variant=variant, remedy=remedy, severity=_severity(case))
             return
 
 
 def _lost_rules(case: Case) -> Iterator[Claim]:
     """A container keeps its nodes and loses the permission to open them (systemd rewrites its device rules)."""
-    denied = next((path for path in case.paths("dev.") if case.text(path) == "EPERM" and "nvidia" in path), None)
+    denied = next((path for path in _GATES if case.text(path) == "EPERM"), None)
     inside = in_container(case)
     said = case.error_says(_LOST_RULES, "nvml_unknown_cgroup")
     grounds: list[Ground] = []
-    if denied and inside:
+    if denied and (inside or denied == "dev.nvidiactl"):
+        # Modes and groups answer EACCES; EPERM comes from a device cgroup.
         grounds.append(decides(case.seen(denied, "ok")))
     if case.integer("nvml.status") == 999 and inside:
         grounds.append(suggests(case.seen("nvml.status", "0")))
@@ -81,17 +93,16 @@ def _lost_rules(case: Case) -> Iterator[Claim]:
         "CTR002",
         grounds,
         remedy="sudo nvidia-ctk system create-dev-char-symlinks --create-all   # then start the container anew",
+        severity=_severity(case),
         decider=decider("dev.nvidiactl"),
     )
 
 
 def _denied(case: Case) -> Iterator[Claim]:
     """A node whose mode or group keeps this account out."""
-    if card_works(case):
-        return
-    for path in case.paths("dev."):
+    for path in _GATES:
         value = case.text(path)
-        if "nvidia" not in path or value not in ("EACCES", "EPERM") or (value == "EPERM" and in_container(case)):
+        if value != "EACCES" and (value != "EPERM" or path == "dev.nvidiactl" or in_container(case)):
             continue
         mode = path.replace("dev.", "dev_mode.", 1)
         given = [decides(case.seen(path, "ok")), *([fits(case.seen(mode, "0666"))] if case.has(mode) else [])]
@@ -100,6 +111,7 @@ def _denied(case: Case) -> Iterator[Claim]:
             given,
             params={"node": f"/dev/{path.removeprefix('dev.')}"},
             remedy="sudo usermod -aG video,render $USER   # then log in again",
+            severity=_severity(case),
         )
         return
 
@@ -129,7 +141,7 @@ def _toolkit(case: Case) -> Iterator[Claim]:
 
 def _invisible(case: Case) -> Iterator[Claim]:
     """No driver from here: which part of it is missing, and who left it out."""
-    if card_works(case) or (no_card_here(case) and not case.has_error):
+    if no_card_here(case) and not case.has_error:
         return
     said = case.error_says(_NO_DRIVER, "no_driver", "nvml_no_driver", "ctk_driver_not_loaded")
     asked = case.says(_NO_REQUEST, "docker_no_driver")
@@ -155,7 +167,8 @@ def _invisible(case: Case) -> Iterator[Claim]:
         variant=variant,
         remedy=remedy,
         decider=decider("driver.kmod"),
-        fallback=bool(not said and not asked),
+        fallback=not said and not asked,
+        severity=_severity(case),
     )
 
 
@@ -165,13 +178,14 @@ def _missing(case: Case) -> list[Ground]:
     if not expected or (is_cpu_build(case) and not card_expected(case)):
         return []
     found: list[Ground] = []
-    if case.is_none("driver.kmod") and not case.flag("os.wsl"):
+    own = case.flag("os.wsl") or case.flag("os.tegra") or case.flag("os.gvisor")  # these have no module of that name
+    if case.is_none("driver.kmod") and not own:
         found.append(decides(case.seen("driver.kmod", "a loaded module")))
-    elif case.flag("module.nvidia") is False and not case.flag("os.wsl") and not case.flag("os.tegra"):
+    elif case.flag("module.nvidia") is False and not own:
         found.append(decides(case.seen("module.nvidia", "True")))
     if case.integer("nvml.status") in (9, 12):
         found.append(suggests(case.seen("nvml.status", "0")))
-    if case.text("dev.nvidiactl") == "ENOENT" and not case.flag("os.wsl") and not case.flag("os.tegra"):
+    if case.text("dev.nvidiactl") == "ENOENT" and not own:
         found.append(decides(case.seen("dev.nvidiactl", "ok")))
     if case.is_none("driver.libcuda"):
         found.append(decides(case.seen("driver.libcuda", str(case.text("driver.kmod") or "the driver's libcuda"))))

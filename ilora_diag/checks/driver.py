@@ -58,14 +58,19 @@ def _hangs(case: Case) -> Iterator[Claim]:
             return
 
 
+def _severity(case: Case) -> Severity | None:
+    """A warning where CUDA works all the same: one of the two facts is then of another time or place."""
+    return Severity.WARNING if card_works(case) else None
+
+
 def _libraries(case: Case) -> Iterator[Claim]:
     """Which libcuda the loader takes, and whether it belongs to the kernel module."""
     path, code = case.text("driver.libcuda_path") or "", case.integer("cuda.init_code")
-    if "/stubs" in path and code != 0:
+    if "/stubs" in path:
         grounds = [decides(case.seen("driver.libcuda_path", "the driver's own libcuda"))]
         if said := case.error_says(_STUB, "stub_34"):
             grounds.append(suggests(said))
-        yield claim("DRV008", grounds, remedy="unset LD_LIBRARY_PATH")
+        yield claim("DRV008", grounds, remedy="unset LD_LIBRARY_PATH", severity=_severity(case))
         return
     if code == 34 or case.error_says(_STUB, "stub_34"):
         grounds = [decides(case.seen("cuda.init_code", "0"))] if code == 34 else []
@@ -118,7 +123,7 @@ def _mismatch(case: Case, path: str, code: int | None) -> Iterator[Claim]:
     if not is_windows_driver(case) and kernel and "/compat" not in path:
         for library in ("driver.libcuda", "driver.libnvml", "driver.userspace"):
             other = case.text(library)
-            if other and _differ(kernel, other) and code != 0:
+            if other and _differ(kernel, other):
                 grounds += [decides(case.seen("driver.kmod", other)), decides(case.seen(library, kernel))]
                 break
     if case.integer("nvml.status") == 18:
@@ -142,6 +147,7 @@ def _mismatch(case: Case, path: str, code: int | None) -> Iterator[Claim]:
         params={"kernel": kernel or "?", "library": _user_version(case) or "?"},
         remedy="export LD_LIBRARY_PATH=" if "/compat" in path else f"{remedy}sudo modprobe nvidia",
         decider=decider("driver.kmod"),
+        severity=_severity(case) if code == 0 and not case.has_error else None,
     )
 
 
@@ -162,20 +168,20 @@ def _differ(one: str, other: str) -> bool:
 
 def _uvm(case: Case) -> Iterator[Claim]:
     code = case.integer("cuda.init_code")
-    if card_works(case):
-        return
     said = case.error_says(_UNKNOWN_ERROR, "unknown_999")
     symptom: list[Ground] = [fits(said)] if said else []
     if code == 999:
         symptom.append(fits(case.seen("cuda.init_code", "0")))
-    if case.text("dev.nvidia-uvm") == "ENOENT" or (
-        case.flag("module.nvidia_uvm") is False and case.flag("module.nvidia") is True
-    ):
+    node, loaded = case.text("dev.nvidia-uvm"), case.flag("module.nvidia_uvm")
+    if card_works(case) and not (node == "ENOENT" and loaded) and not (node == "ok" and loaded is False):
+        return  # both are made when the first process needs them, perhaps after we looked
+    if node == "ENOENT" or (loaded is False and case.flag("module.nvidia") is True):
         seen = "dev.nvidia-uvm" if case.text("dev.nvidia-uvm") == "ENOENT" else "module.nvidia_uvm"
         driver = case.text("driver.kmod") or case.text("dev.nvidiactl") == "ok" or case.flag("module.nvidia")
         if driver or symptom:
             # With the rest of the driver in place, a missing node cannot be a consequence of anything else.
-            yield claim("DRV006", [decides(case.seen(seen, "ok")), *symptom], remedy="sudo nvidia-modprobe -c 0 -u")
+            grounds = [decides(case.seen(seen, "ok")), *symptom]
+            yield claim("DRV006", grounds, remedy="sudo nvidia-modprobe -c 0 -u", severity=_severity(case))
         return
     named = case.says(
         r"nvidia[-_]uvm (?:is )?(?:missing|not (?:loaded|found|present))|no /dev/nvidia-uvm|modprobe nvidia[-_]uvm"
@@ -202,7 +208,7 @@ def _uvm(case: Case) -> Iterator[Claim]:
             remedy="sudo nvidia-modprobe -c 0 -u",
             decider=decider("dev.nvidia-uvm"),
         )
-    elif symptom:
+    elif symptom and node is None:
         # The message alone: of its causes the missing node is the most frequent, and the cheapest to look at.
         yield claim(
             "DRV006",
@@ -226,7 +232,8 @@ def _too_old(case: Case) -> Iterator[Claim]:
         "needed": "?",
     }
     judged = None
-    if built and path and case.flag("torch.cuda_available") is not True:
+    works = case.flag("torch.cuda_available") is True
+    if built and path and not works:
         judged = judge_driver(case.text(path) or "", built[0], windows=is_windows_driver(case))
         params |= {"have": case.text(path) or "?", "needed": show(judged.needed) if judged.needed else "?"}
         if judged.support is Support.TOO_OLD:
@@ -236,7 +243,7 @@ def _too_old(case: Case) -> Iterator[Claim]:
     offered = cuda_pair(case.text("cuda.driver_version")) or _found_version(case)
     wanted = cuda_pair(built[0]) if built else None
     known = judged is not None and judged.support in (Support.FULL, Support.MINOR)
-    if wanted and offered and offered[0] < wanted[0] and not known and not card_works(case):
+    if wanted and offered and offered[0] < wanted[0] and (case.has("cuda.driver_version") or not known):
         if case.has("cuda.driver_version"):
             grounds.append(decides(case.seen("cuda.driver_version", f">= {wanted[0]}.0")))
         params["have"] = params["have"] if path else f"CUDA {offered[0]}.{offered[1]}"
@@ -245,7 +252,15 @@ def _too_old(case: Case) -> Iterator[Claim]:
     elif message and not known:
         grounds.append(suggests(message))
     if grounds:
-        yield claim("DRV001", grounds, params=params, remedy=_old_remedy(params), decider=decider("driver.version"))
+        severity = Severity.WARNING if works and not (message or vague) else None
+        yield claim(
+            "DRV001",
+            grounds,
+            params=params,
+            remedy=_old_remedy(params),
+            decider=decider("driver.version"),
+            severity=severity,
+        )
     elif message or vague:
         given = [fits(said) for said in (message, vague) if said]
         given += [fits(case.seen(path))] if path else []

@@ -60,11 +60,24 @@ def _lost(case: Case) -> Iterator[Claim]:
     if said := case.says(_LOST, "gpu_lost") or case.says(r"\bXid\b[^\n]*\b79\b"):
         grounds.append(suggests(said))
     on_bus, counted = case.integer("pci.num_nvidia_gpus"), case.integer("nvml.device_count")
-    if grounds and on_bus is not None and counted is not None and counted < on_bus:
+    fewer = on_bus is not None and counted is not None and 0 < counted < on_bus
+    if grounds and fewer:
         grounds.append(fits(case.seen("nvml.device_count", str(on_bus))))
+    elif fewer and case.text("container.kind") == "none" and not _handed_on(case):
+        yield claim(
+            "HWR001", [fits(case.seen("nvml.device_count", str(on_bus)))], variant="uncounted",
+            params={"bus": on_bus, "nvml": counted}, remedy="sudo dmesg | grep -E 'NVRM|Xid'",
+            decider=decider("kernel_log.xid"), severity=Severity.WARNING,
+        )  # fmt: skip
     if grounds:
         yield claim("HWR001", grounds, remedy="sudo reboot   # if it comes back: check power cables, riser and cooling",
                     decider=decider("kernel_log.xid"))  # fmt: skip
+
+
+def _handed_on(case: Case) -> bool:
+    """Whether a card is bound to another driver on purpose."""
+    bound = [path for path in case.paths("pci[") if path.endswith(".driver")]
+    return any(case.text(path) != "nvidia" for path in bound)
 
 
 def _ecc(case: Case) -> Iterator[Claim]:
@@ -87,12 +100,16 @@ def _ecc(case: Case) -> Iterator[Claim]:
     grounds += [suggests(case.seen("kernel_log.xid", "no memory errors"))] if logged else []
     grounds += [suggests(said)] if said else []
     failed = any(".failure" in ground.evidence.path for ground in grounds)
+    pending = all(ground.evidence.path.endswith(".pending") for ground in grounds)
+    asked = not said and not logged and all(ground.weight != "decides" for ground in grounds)
     yield claim(
         "HWR003",
         grounds,
+        variant="reset" if asked else "",
         remedy="sudo nvidia-smi -r   # with nothing running on the card" if not failed
         else "nvidia-smi -q -d ROW_REMAPPER,ECC   # and have the card exchanged",
         decider=decider("gpu[0].ecc.uncorrected_volatile"),
+        severity=Severity.WARNING if pending else None,  # the bad row is out of use already; the reset can wait
     )  # fmt: skip
 
 

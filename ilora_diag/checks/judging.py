@@ -86,12 +86,21 @@ def _kept(claims: Iterable[Claim]) -> list[Claim]:
         old = best.get(made.finding.code)
         if old is None or _sureness(made) < _sureness(old):
             best[made.finding.code] = made
+    if _is_kepler(best):
+        # The driver branch these cards end with (470 [unverified]) is older than any that the build needs: no driver helps.
+        best.pop("DRV001", None)
     kept = list(best.values())
     cause = any(
         not one.fallback and one.finding.severity is Severity.ERROR and one.finding.confidence in _GROUNDED
         for one in kept
     )
     return [one for one in kept if not (one.fallback and cause)]
+
+
+def _is_kepler(best: dict[str, Claim]) -> bool:
+    """Whether a build refuses a card of compute capability 3.x."""
+    refused = [best[code].finding.parameters for code in ("BLD002", "BLD003") if code in best]
+    return any(str(dict(parameters).get("sm", "")).startswith("sm_3") for parameters in refused)
 
 
 def _sureness(made: Claim) -> int:
@@ -123,7 +132,8 @@ def _unknown(case: Case, ranked: list[Claim]) -> Finding | None:
         return None if accounted else _unexplained_error(case)
     if errors or no_card_here(case):
         return None
-    if symptom := driver.unexplained(case):
+    used = {one.path for claim in ranked for one in claim.finding.evidence}
+    if (symptom := driver.unexplained(case)) and symptom.path not in used:
         return undecided(symptom, decider("kernel_log.xid_lines"), variant="code", params={"what": symptom.path})
     for index in case.gpus:
         path = f"gpu[{index}].nvml_status"

@@ -23,6 +23,7 @@ _CUDNN = (
     r"Could not load library libcudnn|Unable to load any of \{?libcudnn|Cannot load symbol cudnn|"
     r"Loaded runtime CuDNN library|compiled (?:against|with)[^\n]{0,40}cudnn"
 )
+_LOADING = r"Could not load library libcu\w+|Unable to load any of \{?libcu\w+|libcu\w+\.so\S*: undefined symbol"
 _VISION = (
     r"operator torchvision::nms does not exist|Couldn't load custom C\+\+ ops|"
     r"(?:PyTorch|torch) and torchvision (?:versions )?(?:are|were|were compiled)[^\n]*(?:incompatible|different)|"
@@ -204,6 +205,8 @@ def _shadow(case: Case) -> Iterator[Claim]:
     said = case.error_says(_SHADOW, "nvjitlink")
     variable = case.text("env.LD_LIBRARY_PATH")
     outside = bool(variable and _CUDA_PATH.search(variable))
+    if said is None and outside:
+        said = case.error_says(_LOADING)
     grounds: list[Ground] = []
     for path in case.paths("library."):
         taken = case.text(path)
@@ -260,7 +263,7 @@ def _mix(case: Case) -> Iterator[Claim]:
             continue
         if major and int(found[2]) == major:
             own = True
-        elif major:
+        elif major and "cudnn" not in found[1]:
             foreign.append(decides(case.seen(path, f"packages for CUDA {major}")))
     grounds = foreign[:2] if foreign and own else []
     if (case.integer("package.torch.num_copies") or 1) > 1:

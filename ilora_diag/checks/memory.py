@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
+from ilora_diag.checks.allocator import refusals, setting
 from ilora_diag.checks.case import Case, Ground, quote
 from ilora_diag.checks.claims import Claim, claim, decides, fits, suggests
 from ilora_diag.checks.deciders import decider
@@ -107,10 +108,11 @@ def _remedy(case: Case, code: str) -> str:
     """Expandable segments are recommended only where nothing says that they are refused."""
     if code != "MEM003":
         return _REMEDIES[code]
-    refused = any(case.flag(f"gpu[{index}].vmm_supported") is False for index in case.gpus)
-    guest = any(case.text(f"gpu[{index}].virtualization_mode") == "vgpu" for index in case.gpus)
-    if refused or guest or case.flag("os.wsl") or case.flag("os.tegra") or case.text("os.family") == "windows":
+    windows = case.text("os.family") == "windows"
+    if refusals(case) or windows or case.flag("os.tegra"):
         return "export PYTORCH_CUDA_ALLOC_CONF=max_split_size_mb:128"
+    if setting(case).expandable:
+        return _REMEDIES["MEM002"]
     return "export PYTORCH_CUDA_ALLOC_CONF=expandable_segments:True"
 
 

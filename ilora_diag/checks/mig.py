@@ -38,14 +38,20 @@ def _no_instance(case: Case) -> Iterator[Claim]:
     for index in _enabled(case):
         num = case.integer(f"gpu[{index}].num_mig_devices")
         whole = [one for one in case.gpus if one not in _enabled(case)]
-        if num != 0 or (whole and not said):
+        if num != 0:
             continue
         grounds: list[Ground] = [
             decides(case.seen(f"gpu[{index}].num_mig_devices", ">= 1")),
             fits(case.seen(f"gpu[{index}].mig_mode")),
         ]
         grounds += [fits(said)] if said else []
-        yield claim("MIG003", grounds, params={"index": index}, remedy=f"sudo nvidia-smi mig -i {index} -cgi 0 -C")
+        yield claim(
+            "MIG003",
+            grounds,
+            params={"index": index},
+            remedy=f"sudo nvidia-smi mig -i {index} -cgi 0 -C",
+            severity=Severity.WARNING if whole and not said else None,
+        )
         return
     told = case.says(
         r"MIG[^\n]{0,60}(?:without|no|zero|0)\s+(?:GPU |compute |MIG )?instances|No MIG (?:instances|devices)"

@@ -26,16 +26,18 @@ def check(case: Case) -> Iterator[Claim]:
 def _hidden(case: Case) -> Iterator[Claim]:
     """All devices are hidden: by the variable, or by an index that parsing stops at."""
     value = case.text(_NAME)
-    if value is None or no_card_here(case) or (case.flag("torch.cuda_available") is True):
+    if value is None or no_card_here(case):
         return
     first = value.split(",")[0].strip()
     count = case.integer("nvml.device_count")
+    if count is None and case.gpus and (case.has_error or case.flag("torch.cuda_available") is False):
+        count = len(case.gpus)  # as many as a report lists
     hides = value.strip() in _HIDING or first == "-1"
     beyond = first.isdigit() and count is not None and int(first) >= count > 0
     if not hides and not beyond:
         return
     grounds = [decides(case.seen(_NAME, "unset, or devices that exist"))]
-    grounds += [fits(case.seen("nvml.device_count"))] if count is not None else []
+    grounds += [fits(case.seen("nvml.device_count"))] if case.has("nvml.device_count") else []
     if said := case.error_says(_NO_DEVICE, "no_device_100", "invalid_device_101"):
         grounds.append(fits(said))
     yield claim(

@@ -12,8 +12,10 @@ from ilora_diag.cli.streams import Lang
 
 def env_check(
     *,
-    as_json: Annotated[bool, typer.Option("--json", help="Print one JSON document, and nothing else.")] = False,
-    as_markdown: Annotated[bool, typer.Option("--md", help="Print Markdown, fit to be pasted into an issue.")] = False,
+    as_json: Annotated[
+        bool | None,
+        typer.Option("--json/--md", help="One JSON document, or Markdown fit to be pasted into an issue."),
+    ] = None,
     facts: Annotated[
         str | None,
         typer.Option(
@@ -40,9 +42,6 @@ def env_check(
     ranks: Annotated[
         Path | None, typer.Option("--ranks", metavar="DIR", help="Compare the facts files of several ranks.")
     ] = None,
-    deadline: Annotated[
-        float, typer.Option("--deadline", metavar="SECONDS", min=0.1, help="For each probe of this machine.")
-    ] = 10.0,
 ) -> None:
     """Say which layer of a GPU machine is broken, how that is known, and what cures it.
 
@@ -55,8 +54,8 @@ def env_check(
     from ilora_diag.cli.env_check_command import EnvCheckRequest, run_env_check
 
     request = EnvCheckRequest(
-        as_json=as_json,
-        as_markdown=as_markdown,
+        as_json=as_json is True,
+        as_markdown=as_json is False,
         facts=facts,
         save_facts=save_facts,
         error=error,
@@ -66,6 +65,5 @@ def env_check(
         skip=tuple(skip or ()),
         verbose=verbose,
         ranks=ranks,
-        deadline_s=deadline,
     )
     raise typer.Exit(run_env_check(request, lang=lang))

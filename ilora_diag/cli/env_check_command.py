@@ -47,7 +47,6 @@ class EnvCheckRequest:
     skip: tuple[str, ...] = ()
     verbose: bool = False
     ranks: Path | None = None
-    deadline_s: float = 10.0
 
 
 def run_env_check(request: EnvCheckRequest, *, lang: Lang | None) -> ExitCode:
@@ -74,8 +73,6 @@ def run_env_check(request: EnvCheckRequest, *, lang: Lang | None) -> ExitCode:
 
 
 def _refuse(request: EnvCheckRequest) -> None:
-    if request.as_json and request.as_markdown:
-        raise CommandError("--json and --md exclude each other", ExitCode.USAGE)
     if request.deep and (request.facts is not None or request.ranks is not None):
         raise CommandError("--deep probes this machine; it means nothing for facts of a file", ExitCode.USAGE)
     if request.ranks is not None and (request.facts is not None or request.error is not None):
@@ -111,7 +108,7 @@ def _facts(request: EnvCheckRequest) -> Facts:
     if request.facts is None:
         from ilora_diag.collect.live import collect_facts
 
-        return collect_facts(deep=request.deep, deadline_s=request.deadline_s)
+        return collect_facts(deep=request.deep)
     try:
         if request.facts == "-":
             content = sys.stdin.buffer.read(_MAX_STDIN + 1)

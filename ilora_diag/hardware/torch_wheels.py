@@ -159,7 +159,7 @@ def archs_of(torch: str, cuda: str, *, machine: str = "x86_64") -> Known[Archs]:
 
 
 def variants_for(torch: str, cc: Capability, *, machine: str = "x86_64") -> tuple[str, ...]:
-    """The CUDA versions whose official build of this torch version runs on a device; empty if none does."""
+    """The CUDA versions whose official build of this torch version is known to run on a device; empty if none is."""
     try:
         minor = parse_version(torch).minor
     except VersionError:
@@ -167,7 +167,7 @@ def variants_for(torch: str, cc: Capability, *, machine: str = "x86_64") -> tupl
     fitting = []
     for cuda in RELEASE_VARIANTS.get(minor, ()):
         archs = archs_of(torch, cuda, machine=machine)
-        if not isinstance(archs, Unavailable) and runs_on(cc, archs.names) == "sass":
+        if not isinstance(archs, Unavailable) and not archs.unverified and runs_on(cc, archs.names) == "sass":
             fitting.append(cuda)
     return tuple(fitting)
 

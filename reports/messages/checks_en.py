@@ -5,11 +5,13 @@ from __future__ import annotations
 MESSAGES = {
     # hardware
     "check.HWR001.title": "A GPU no longer answers on the PCI bus.",
+    "check.HWR001.uncounted.title": "NVML counts {nvml} of the {bus} NVIDIA GPUs on the bus.",
     "check.HWR001.consequence": "Every process on it has failed or hangs; nothing cures it but a reset of the machine.",
     "check.HWR002.title": "The kernel log has Xid {xid} ({meaning}): hardware or firmware, not your code.",
     "check.HWR002.consequence": "Errors of running processes, illegal addresses too, follow from it until the card "
     "is reset.",
     "check.HWR003.title": "The card's memory has errors that it could not correct.",
+    "check.HWR003.reset.title": "The driver asks for a reset of a card.",
     "check.HWR003.consequence": "Processes on the card end with an ECC error; a pending remap takes a reset, a "
     "failed one a new card.",
     # driver
@@ -180,7 +182,6 @@ MESSAGES = {
     "check.UNK001.error.title": "The facts do not account for this error.",
     "check.UNK001.consequence": "No cause is named, because none is founded; the missing fact would decide.",
     # the answer
-    "env.title": "Environment check",
     "env.headline.healthy": "No problem found.",
     "env.headline.no_card": "No NVIDIA GPU here, and nothing is wrong with that: {torch}.",
     "env.headline.no_card.cpu": "torch {version} is a build without CUDA",

@@ -6,12 +6,14 @@ from __future__ import annotations
 MESSAGES = {
     # hardware
     "check.HWR001.title": "GPU が PCI バス上で応答していません。",
+    "check.HWR001.uncounted.title": "バス上の NVIDIA GPU {bus} 枚のうち、NVML が数えるのは {nvml} 枚です。",
     "check.HWR001.consequence": "その GPU を使うプロセスはすべて失敗または停止します。マシンの再起動以外では回復し"
     "ません。",
     "check.HWR002.title": "カーネルログに Xid {xid}（{meaning}）があります。コードではなくハードウェアまたはファー"
     "ムウェアの障害です。",
     "check.HWR002.consequence": "GPU をリセットするまで、不正アドレスを含む各種エラーがこれに続いて発生します。",
     "check.HWR003.title": "GPU メモリに訂正できないエラーがあります。",
+    "check.HWR003.reset.title": "ドライバが GPU のリセットを求めています。",
     "check.HWR003.consequence": "プロセスは ECC エラーで終了します。保留中の再マップにはリセット、失敗した再マップ"
     "には交換が必要です。",
     # driver
@@ -182,7 +184,6 @@ MESSAGES = {
     "check.UNK001.error.title": "このエラーは事実からは説明できません。",
     "check.UNK001.consequence": "根拠がないため原因は挙げません。不足している事実が決め手になります。",
     # the answer
-    "env.title": "環境の点検",
     "env.headline.healthy": "問題は見つかりませんでした。",
     "env.headline.no_card": "NVIDIA GPU のないマシンです（異常ではありません）: {torch}。",
     "env.headline.no_card.cpu": "torch {version} は CUDA なしのビルドです",
