@@ -12,6 +12,19 @@ from ilora_diag.cli.app import build_app
 from ilora_diag.cli.exit_codes import ExitCode
 
 SURFACE = {
+    "env-check": {
+        "as_json": ("--json",),
+        "facts": ("--facts",),
+        "save_facts": ("--save-facts",),
+        "error": ("--error",),
+        "deep": ("--deep",),
+        "strict": ("--strict",),
+        "only": ("--only",),
+        "skip": ("--skip",),
+        "verbose": ("--verbose", "-v"),
+        "lang": ("--lang",),
+        "ranks": ("--ranks",),
+    },
     "estimate": {
         "overrides": ("argument",),
         "config": ("--config",),
@@ -114,7 +127,8 @@ def test_help_loads_nothing_heavy() -> None:
         ["estimate", "--help"],
         ["train", "--help"],
         ["report", "--help"],
-        ["snapshot", "--help"], ["run", "--help"],
+        ["snapshot", "--help"],
+        ["run", "--help"],
         ["--version"],
     ):
         result = subprocess.run([sys.executable, "-c", script, *args], capture_output=True, text=True, timeout=60)
