@@ -117,7 +117,7 @@ def _stand(run: Run, end: ScriptEnd) -> Stand:
     last = _fatal(station, end)
     if last is not None:
         return Stand(num_events=last.num_events, step=last.step, phase=last.phase, module=last.module)
-    now = station.stand()
+    now = run.ended.stood if isinstance(run.ended.stood, Stand) else station.stand()
     if error is None:
         return now
     watch = station.watch

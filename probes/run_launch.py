@@ -8,10 +8,11 @@ import signal
 import sys
 import threading
 import traceback
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from types import FrameType, TracebackType
+from typing import Any
 
 from probes.run_stop import Enough
 
@@ -41,14 +42,16 @@ class Ended:
         exit_code: as Python would have ended with.
         error: the exception, unless it was SystemExit, `Enough` or KeyboardInterrupt.
         is_interrupted: by a signal.
+        stood: what `stand` of `launch` said at the end, while everything the script held was still there.
     """
 
     exit_code: int
+    stood: Any = None
     error: BaseException | None = None
     is_interrupted: bool = False
 
 
-def launch(what: Launch) -> Ended:
+def launch(what: Launch, stand: Callable[[], Any]) -> Ended:
     """Run it to its end; nothing it raises comes out."""
     sys.argv = [what.script, *what.args]
     folder = os.getcwd() if what.is_module else os.path.dirname(os.path.abspath(what.script))
@@ -59,16 +62,17 @@ def launch(what: Launch) -> Ended:
                 kept = runpy.run_module(what.script, run_name="__main__", alter_sys=True)
             else:
                 kept = runpy.run_path(what.script, run_name="__main__")
+            ended = Ended(exit_code=0, stood=stand())
             del kept
     except SystemExit as end:
-        return Ended(exit_code=_exit_code(end.code))
+        return Ended(exit_code=_exit_code(end.code), stood=stand())
     except Enough:
-        return Ended(exit_code=0)
+        return Ended(exit_code=0, stood=stand())
     except KeyboardInterrupt:
-        return Ended(exit_code=130, is_interrupted=True)
+        return Ended(exit_code=130, is_interrupted=True, stood=stand())
     except BaseException as error:  # noqa: BLE001  (whatever a script raises is its end, and is told)
-        return Ended(exit_code=1, error=error)
-    return Ended(exit_code=0)
+        return Ended(exit_code=1, error=error, stood=stand())
+    return ended
 
 
 @contextmanager

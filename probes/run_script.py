@@ -86,7 +86,7 @@ def _answered(arguments: argparse.Namespace, channel: str, begin: float) -> int:
 
         stop = Stop(max_steps=arguments.max_steps, stand=station.stand, end_now=end_now)
         with stop.watching(), _counting_backward(station, stop):
-            ended = launch(what)
+            ended = launch(what, station.stand)
         _show(ended, what)
         tell(ended)
     return EXIT_OK

@@ -83,6 +83,7 @@ def test_an_ordinary_script_runs_to_its_end_with_its_arguments(told: Any, tmp_pa
     found = told("plain.py", "--width", "128", "--save", str(tmp_path / "model.pt"))
     run, estimate = found.run, found.estimate
     assert (run.end, run.exit_code, run.steps, run.steps_counted) == (ScriptEnd.FINISHED, 0, 8, "optimizer")
+    assert run.moment.allocated_bytes > 0
     assert "step 7 1.0 cuda" in found.output
     assert "arguments ['--width', '128'" in found.output
     assert estimate.fits is True
@@ -225,6 +226,7 @@ def test_a_signal_still_leaves_a_report(begin: Any, tmp_path: Path, number: int)
     process.join(60)
     run = from_json(ScriptRun, (tmp_path / "answer").read_text())
     assert (run.end, run.steps) == (ScriptEnd.INTERRUPTED, 1)
+    assert run.moment.allocated_bytes > 0, "what the script held, not what was left when it was gone"
     assert isinstance(run.estimate, Estimate)
 
 
