@@ -26,7 +26,7 @@ if TYPE_CHECKING:
 _PASTED_LIMIT = 4 << 20
 _PASTED = re.compile(
     rb"PyTorch version:|<nvidia_smi_log|\| NVIDIA-SMI \d|Driver Version\s*:|Nvidia driver version|NVRM: "
-    rb"|CUDA used to build|PYTORCH_(?:CUDA_)?ALLOC_CONF=|^\s*torch\s*[=:]{1,2}\s*\d",
+    rb"|CUDA used to build|^\s*(?:export |- )?PYTORCH_(?:CUDA_)?ALLOC_CONF=|^\s*torch\s*[=:]{1,2}\s*\d",
     re.MULTILINE,
 )
 """What tells that an environment was pasted beside the error: only then are importers loaded."""

@@ -47,6 +47,9 @@ def _gains(message: OomMessage) -> bool | None:
     requested, free, unallocated = message.requested_bytes, message.free_bytes, message.unallocated_bytes
     if isinstance(requested, Unavailable) or isinstance(unallocated, Unavailable):
         return None
+    limit, allocated = message.limit_bytes, message.allocated_bytes
+    if isinstance(limit, int) and isinstance(allocated, int) and allocated + requested > limit:
+        return False  # the limit would be reached with no byte lost to fragmentation
     return (0 if isinstance(free, Unavailable) else free) + unallocated >= requested
 
 

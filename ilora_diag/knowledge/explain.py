@@ -8,7 +8,7 @@ from dataclasses import replace
 from ilora_diag.checks import judge
 from ilora_diag.checks.categories import BY_CATEGORY
 from ilora_diag.checks.deciders import decider
-from ilora_diag.knowledge.advice import judge_advice
+from ilora_diag.knowledge.advice import EXPANDABLE, judge_advice
 from ilora_diag.knowledge.lookups import Named
 from ilora_diag.knowledge.oom_verdict import classify_oom
 from ilora_diag.knowledge.reading import ErrorReading
@@ -25,7 +25,14 @@ from ilora_diag.schema import (
     Unavailable,
     to_json,
 )
-from ilora_diag.schema.explanation import CauseState, Explanation, JudgedCause, OomVerdict
+from ilora_diag.schema.explanation import (
+    CauseState,
+    Explanation,
+    JudgedCause,
+    OomCause,
+    OomVerdict,
+    SignatureMatch,
+)
 
 _RANK = (CauseState.CONFIRMED, CauseState.SUGGESTED, CauseState.OPEN, CauseState.REFUTED)
 _OF_THE_TEXT = ("oom.", "captured.", "text")
@@ -46,7 +53,7 @@ def explain(reading: ErrorReading, facts: Facts | None = None, *, lang: str = "e
         num_lines=reading.num_lines,
         exception_type=reading.exception_type,
         facts_digest=_digest(facts),
-        findings=_findings(reading, facts, causes),
+        findings=tuple(_checked(one, verdict) for one in _findings(reading, facts, causes, verdict)),
         oom=reading.oom,
         verdict=verdict,
         signatures=reading.matches,
@@ -79,7 +86,8 @@ def judge_cause(signature: Signature, cause: Cause, named: Named, lang: str) -> 
 def _state(cause: Cause, named: Named) -> tuple[CauseState, list[tuple[str, object]], list[str]]:
     confirm, suggest, refute = (named.holds(rule) if rule else Verdict() for rule in _rules(cause))
     if confirm.truth is True:
-        return CauseState.CONFIRMED, list(confirm.used), []
+        # A text never proves its own cause: what only its words or numbers say is a suggestion.
+        return (CauseState.CONFIRMED if _is_fact(confirm) else CauseState.SUGGESTED), list(confirm.used), []
     if refute.truth is True:
         return CauseState.REFUTED, list(refute.used), []
     if suggest.truth is True:
@@ -147,20 +155,60 @@ def _digest(facts: Facts | None) -> Known[str]:
     return _NO_FACTS if facts is None else hashlib.sha256(to_json(facts).encode()).hexdigest()
 
 
-def _findings(reading: ErrorReading, facts: Facts | None, causes: tuple[JudgedCause, ...]) -> tuple[Finding, ...]:
+def _findings(
+    reading: ErrorReading, facts: Facts | None, causes: tuple[JudgedCause, ...], verdict: OomVerdict | None
+) -> tuple[Finding, ...]:
     """What the checks make of facts and text together; where they know nothing better, the signature's cause."""
     if reading.leading is None and reading.oom is None and facts is None:
         return ()
-    found = judge(facts or Facts(captured_at=_NO_FACTS), reading)
+    errs = bool(reading.matches) or reading.oom is not None or not isinstance(reading.exception_type, Unavailable)
+    found = judge(facts or Facts(captured_at=_NO_FACTS), reading if errs else None)
     if found and (found[0].category != "unknown" or dict(found[0].parameters).get("variant") not in _NOTHING_BETTER):
         return found
-    own = _own_finding(reading, causes)
+    own = _own_finding(reading, causes, verdict)
     if own is None:
         return found
     return (own, *(one for one in found if one.category not in ("unknown", own.category)))
 
 
-def _own_finding(reading: ErrorReading, causes: tuple[JudgedCause, ...]) -> Finding | None:
+def _undecided_memory(reading: ErrorReading, signature: Signature) -> Finding:
+    """Memory ran out, and the numbers do not say whose it is."""
+    assert reading.leading is not None
+    return Finding(
+        code=signature.id,
+        category="unknown",
+        severity=Severity.ERROR,
+        confidence=Confidence.UNKNOWN,
+        title=f"{signature.title('en')}.",
+        consequence="The numbers do not tell what holds the memory.",
+        parameters=(("signature", signature.id), ("cause", -1)),
+        evidence=(_quoted(reading.leading),),
+        decider=Decider(
+            fact="gpu[0].process[0].used_memory_bytes",
+            command="nvidia-smi --query-compute-apps=pid,name,used_memory --format=csv",
+        ),
+    )
+
+
+def _quoted(match: SignatureMatch) -> Evidence:
+    return Evidence(path=f"error:line {match.first_line}", observed=match.excerpt, expected="", source="error text")
+
+
+def _checked(finding: Finding, verdict: OomVerdict | None) -> Finding:
+    """Fragmentation with the remedy that is known to hold here: the message's own advice only where it was checked."""
+    if verdict is None or finding.category != "oom_fragmentation" or verdict.advice_reason == "already_on":
+        return finding
+    advice = f"export PYTORCH_CUDA_ALLOC_CONF={EXPANDABLE}"
+    if verdict.advice_holds is True:
+        remedy = advice
+    elif verdict.advice_reason == "open":
+        remedy = f"ilora-diag env-check --deep   # and where it offers virtual memory management: {advice}"
+    else:
+        remedy = "export PYTORCH_CUDA_ALLOC_CONF=max_split_size_mb:128"
+    return replace(finding, remedy=remedy)
+
+
+def _own_finding(reading: ErrorReading, causes: tuple[JudgedCause, ...], verdict: OomVerdict | None) -> Finding | None:
     if reading.leading is None:
         return None
     signature = find_signature(reading.leading.id)
@@ -168,6 +216,8 @@ def _own_finding(reading: ErrorReading, causes: tuple[JudgedCause, ...]) -> Find
     best = next((cause for cause in causes if cause.state is not CauseState.REFUTED), None)
     if best is None:
         return None
+    if verdict is not None and verdict.cause is OomCause.UNKNOWN and best.category.startswith("oom_"):
+        return _undecided_memory(reading, signature)
     row = BY_CATEGORY.get(best.category) if best.category != "unknown" else None
     confidence = _confidence(best)
     warning = signature.rank == "warning"
@@ -179,14 +229,7 @@ def _own_finding(reading: ErrorReading, causes: tuple[JudgedCause, ...]) -> Find
         title=f"{signature.title('en')}.",
         consequence=f"Most likely: {_english(signature, best)}.",
         parameters=(("signature", signature.id), ("cause", _index(signature, best))),
-        evidence=(
-            Evidence(
-                path=f"error:line {reading.leading.first_line}",
-                observed=reading.leading.excerpt,
-                expected="",
-                source="error text",
-            ),
-        ),
+        evidence=(_quoted(reading.leading),),
         # The remedy is for the signature's first cause; with that one refuted it would be for nothing.
         remedy=signature.fix("en") if best.category == signature.causes[0].category else None,
         decider=best.decider,

@@ -92,6 +92,8 @@ class Named:
         if name == "cause":
             known = self.verdict is not None and self.verdict.cause.value != "unknown"
             return (("oom.cause", self.verdict.cause.value),) if known and self.verdict is not None else _EMPTY
+        if name == "contributing" and self.verdict is not None and self.verdict.cause.value != "unknown":
+            return (("oom.contributing", tuple(cause.value for cause in self.verdict.others)),)
         if name == "limit_reached":
             reached = limit_reached(message)
             return _EMPTY if reached is None else (("oom.limit_reached", reached),)

@@ -13,10 +13,11 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 
 from ilora_diag.knowledge.oom import CONTEXT_BYTES, looks_like_self, others_bytes, own_bytes, unexplained_bytes
-from ilora_diag.schema.explanation import OomCause, OomMessage, OomVerdict
+from ilora_diag.schema.explanation import OomCause, OomMessage, OomStep, OomVerdict
 from ilora_diag.schema.facts import Facts
 from ilora_diag.schema.known import Known, Unavailable
 from ilora_diag.units import format_bytes
+from reports.messages import Words
 
 _SEGMENT = 2 << 20
 """Large requests of the caching allocator are multiples of 2 MiB (c10/cuda/CUDACachingAllocator.cpp, kRoundLarge)."""
@@ -40,20 +41,23 @@ class _Sums:
     others: int
     gap: int
     own: int | None
-    steps: list[str] = field(default_factory=list)
+    steps: list[OomStep] = field(default_factory=list)
 
-    def say(self, text: str) -> None:
-        self.steps.append(text)
+    def say(self, name: str, **values: int | str | None) -> None:
+        """Add a line; bytes are given as integers."""
+        shown = {key: value if isinstance(value, str) else _b(value) for key, value in values.items()}
+        text = Words("en")(f"explain.step.{name}", **shown)
+        self.steps.append(OomStep(name=name, text=text, values=tuple(shown.items())))
 
 
 def classify_oom(message: OomMessage, facts: Facts | None = None) -> OomVerdict:
     """The leading cause of a message, what contributes, and the largest request that would have been granted."""
     sums = _sums(message)
     if sums.requested is None and sums.capacity is None and sums.allocated is None:
-        sums.say("the message gives no sizes: it says that memory ran out, not whose")
+        sums.say("no_sizes")
         return _verdict(OomCause.UNKNOWN, (), sums, message)
     if message.backend == "cpu":
-        sums.say(f"host memory: {_b(sums.requested)} were asked for; the message says nothing of what was left")
+        sums.say("host", requested=sums.requested)
         return _verdict(OomCause.UNKNOWN, (), sums, message)
     _tell(message, sums)
     if message.backend == "mps":
@@ -87,37 +91,40 @@ def _b(size: int | None) -> str:
 
 def _tell(message: OomMessage, sums: _Sums) -> None:
     """The arithmetic that every cause is read from."""
-    if sums.requested is not None and sums.free is not None:
-        short = sums.requested - sums.free
-        verb = f"{_b(short)} short" if short > 0 else f"{_b(-short)} more than asked for, and still refused"
-        sums.say(f"free {_b(sums.free)} - requested {_b(sums.requested)}: {verb}")
-    if sums.allocated is not None:
-        part = f" = {100 * sums.allocated / sums.capacity:.0f} % of {_b(sums.capacity)}" if sums.capacity else ""
-        sums.say(f"live tensors {_b(sums.allocated)}{part}")
-        if isinstance(message.private_pool_bytes, int):
-            pools = _b(message.private_pool_bytes)
-            sums.say(f"of them in private pools (CUDA graphs) {pools}, where free blocks count as allocated")
-    if sums.unallocated and sums.free is not None and sums.requested is not None:
-        together = sums.free + sums.unallocated
-        word = "enough" if together >= sums.requested else "not enough"
-        sums.say(f"free + reserved but unallocated = {_b(sums.free)} + {_b(sums.unallocated)} = {_b(together)}: {word}")
-    if sums.own is not None and sums.allocated is not None:
-        rest = sums.own - sums.allocated - sums.unallocated
-        if rest > CONTEXT_BYTES:
-            sums.say(f"this process holds {_b(rest)} outside PyTorch (context, NCCL, other libraries)")
+    requested, free, allocated, unallocated = sums.requested, sums.free, sums.allocated, sums.unallocated
+    if requested is not None and free is not None:
+        short = requested - free
+        if short > 0:
+            sums.say("short", free=free, requested=requested, short=short)
+        else:
+            sums.say("room", free=free, requested=requested, room=-short)
+    if allocated is not None and sums.capacity:
+        percent = f"{100 * allocated / sums.capacity:.0f}"
+        sums.say("live_share", allocated=allocated, percent=percent, capacity=sums.capacity)
+    elif allocated is not None:
+        sums.say("live", allocated=allocated)
+    if isinstance(message.private_pool_bytes, int):
+        sums.say("pools", pools=message.private_pool_bytes)
+    if unallocated and free is not None and requested is not None:
+        together = free + unallocated
+        name = "enough" if together >= requested else "not_enough"
+        sums.say(name, free=free, unallocated=unallocated, together=together)
+    _tell_others(message, sums)
+    if sums.limit is not None and allocated is not None:
+        sums.say("limit", limit=sums.limit, held=allocated + unallocated, requested=requested)
+
+
+def _tell_others(message: OomMessage, sums: _Sums) -> None:
+    reserved = (sums.allocated or 0) + sums.unallocated
+    if sums.own is not None and sums.allocated is not None and sums.own - reserved > CONTEXT_BYTES:
+        sums.say("outside", rest=sums.own - reserved)
     for process in message.other_processes:
         if looks_like_self(message, process):
-            sums.say(
-                f"process {process.pid} is most likely this one, seen from outside its container: it holds "
-                f"{_b(_known(process.used_bytes))}, PyTorch reserved {_b((sums.allocated or 0) + sums.unallocated)}"
-            )
+            sums.say("self", pid=str(process.pid), used=_known(process.used_bytes), reserved=reserved)
     if sums.others:
-        sums.say(f"other processes {_b(sums.others)}")
+        sums.say("others", others=sums.others)
     if sums.gap > CONTEXT_BYTES // 4:
-        sums.say(f"held by nobody the message names {_b(sums.gap)} (a context takes up to {_b(CONTEXT_BYTES)} of it)")
-    if sums.limit is not None and sums.allocated is not None:
-        held = sums.allocated + sums.unallocated
-        sums.say(f"limit {_b(sums.limit)}, held {_b(held)}, requested {_b(sums.requested)}")
+        sums.say("gap", gap=sums.gap, context=CONTEXT_BYTES)
 
 
 def limit_reached(message: OomMessage) -> bool | None:
@@ -141,17 +148,14 @@ def _causes(message: OomMessage, sums: _Sums, facts: Facts | None) -> list[OomCa
     if limit_reached(message):
         found.append(OomCause.LIMIT_SET)
     if "request_exceeds_capacity" in message.flags:
-        sums.say(f"one request of {_b(sums.requested)} is more than the whole card has ({_b(sums.capacity)})")
+        sums.say("one_request", requested=sums.requested, capacity=sums.capacity)
         found.append(OomCause.CAPACITY_SMALLER)
     larger = _larger_card(sums, facts)
     if larger is not None:
-        sums.say(f"the facts know a card of {_b(larger)}; this process was given {_b(sums.capacity)}")
+        sums.say("larger_card", larger=larger, capacity=sums.capacity)
         found.append(OomCause.CAPACITY_SMALLER)
     if refused_with_room and not found:
-        sums.say(
-            "enough is free, yet the driver refused: a limit it does not tell (WDDM and WSL, one allocation's size, "
-            "unified memory), or memory that others gave back in between"
-        )
+        sums.say("refused")
         return [OomCause.UNKNOWN]
     if _fragmented(sums):
         found.append(OomCause.FRAGMENTATION)
@@ -207,11 +211,11 @@ def _mps(message: OomMessage, sums: _Sums) -> tuple[OomCause, tuple[OomCause, ..
     """On MPS the refusal is always the high watermark's; what fills it differs."""
     other = _known(message.non_torch_bytes) or 0
     if other:
-        sums.say(f"Metal memory of this process outside PyTorch {_b(other)}")
+        sums.say("metal", other=other)
     if sums.allocated is None or sums.limit is None:
         return OomCause.UNKNOWN, ()
     if sums.allocated > sums.limit:
-        sums.say("PyTorch already holds more than the limit: it was lowered, or is set very low")
+        sums.say("above_limit")
         return OomCause.LIMIT_SET, (OomCause.LIVE_TENSORS,)
     if sums.allocated >= other:
         return OomCause.LIVE_TENSORS, (OomCause.LIMIT_SET,)

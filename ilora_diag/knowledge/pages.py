@@ -100,7 +100,7 @@ def _finding_page(row: Category, lang: str) -> ExplainPage:
         code=row.code,
         kind="finding",
         title=_meaning(row, lang),
-        lines=(("category", row.category), ("layer", f"L{row.layer}")),
+        lines=(("category", row.category), ("level", f"L{row.layer}")),
         fix=next((one.fix(lang) for one in using if one.category == row.category), ""),
         related=tuple(one.id for one in using),
         lang=lang,
@@ -119,7 +119,9 @@ def _code_page(asked: str, lang: str) -> ExplainPage | None:
             {"cuda": "CUDA string tables, driver_types.h", "nvml": "pynvml", "xid": "NVIDIA's Xid catalogue"}[space],
         )
     ]
-    first = find_signature(related[0]) if related else None
+    if row.action:
+        lines.append(("action", row.action))
+    first = find_signature(related[0]) if related and space != "xid" else None
     return ExplainPage(
         code=f"{space} {row.number}",
         kind="code",

@@ -18,7 +18,7 @@ from typing import BinaryIO
 from ilora_diag.knowledge.codes import find_codes
 from ilora_diag.knowledge.oom import WINDOW, parse_oom
 from ilora_diag.knowledge.reading import ErrorReading
-from ilora_diag.knowledge.signatures import Signature, compiled, find_signature, load_signatures
+from ilora_diag.knowledge.signatures import Signature, compiled_parts, find_signature, load_signatures
 from ilora_diag.knowledge.texts import clean_text
 from ilora_diag.schema.explanation import ErrorCode, OomMessage, SignatureMatch
 from ilora_diag.schema.known import Known, Unavailable
@@ -46,6 +46,8 @@ _OOM_WORDS = (
     "_OUT_OF_",
     "cusolverDnCreate",
 )
+_ADVISED = re.compile(r"try setting\s+PYTORCH_\w+=expandable_segments:True")
+"""An out-of-memory message recommends this setting whether it is on or not: rules must not take it for the setting."""
 _RAISED = re.compile(
     r"^(?:E +)?((?:[A-Za-z_]\w*\.)*(?:[A-Z]\w*(?:Error|Exception|Interrupt|Exit|Warning)))(?::|$)", re.M
 )
@@ -166,9 +168,7 @@ class _Lines:
 
 
 def _match(signature: Signature, piece: str, border: int, state: _State, lines: _Lines) -> None:
-    for match in compiled(signature.pattern).finditer(piece):
-        if match.start() >= border:
-            break
+    for match in _matches(signature.pattern, piece, border):
         line = lines.at(match.start())
         known = state.found.get(signature.id)
         if known is not None:
@@ -188,8 +188,23 @@ def _match(signature: Signature, piece: str, border: int, state: _State, lines: 
                 generic=signature.rank == "generic",
                 captured=_captured(match),
             ),
-            context=piece[max(0, match.start() - _BEFORE) : match.end() + _AFTER],
+            context=_ADVISED.sub("try setting ...", piece[max(0, match.start() - _BEFORE) : match.end() + _AFTER]),
         )
+
+
+def _matches(pattern: str, piece: str, border: int) -> Iterator[re.Match[str]]:
+    """The matches of all alternatives that begin before the border, in order; one that lies in another is left out."""
+    found: list[re.Match[str]] = []
+    for part in compiled_parts(pattern):
+        for match in part.finditer(piece):
+            if match.start() >= border:
+                break
+            found.append(match)
+    end = -1
+    for match in sorted(found, key=lambda one: (one.start(), -one.end())):
+        if match.start() >= end:
+            end = match.end()
+            yield match
 
 
 def _captured(match: re.Match[str]) -> tuple[tuple[str, str], ...]:
@@ -202,12 +217,12 @@ def _excerpt(piece: str, match: re.Match[str]) -> str:
     """The line that matched, as a person would quote it."""
     start = piece.rfind("\n", 0, match.start()) + 1
     end = piece.find("\n", match.end())
-    whole = piece[start : end if end >= 0 else len(piece)].strip()
+    whole = _ADVISED.sub("try setting ...", piece[start : end if end >= 0 else len(piece)].strip())
     return whole if len(whole) <= _EXCERPT else match[0].strip()[:_EXCERPT]
 
 
 def _reading(state: _State) -> ErrorReading:
-    ordered = sorted(state.found.values(), key=lambda one: one.match.offset)
+    ordered = sorted(_told_once(state.found), key=lambda one: one.match.offset)
     matches = _marked(tuple(one.match for one in ordered))
     leading = _leading(matches)
     context = next((one.context for one in ordered if leading is not None and one.match.id == leading.id), "")
@@ -223,6 +238,12 @@ def _reading(state: _State) -> ErrorReading:
         context=context,
         garbage=state.garbage,
     )
+
+
+def _told_once(found: dict[str, _Found]) -> list[_Found]:
+    """Without general signatures of which a more specific one tells."""
+    refined = {name for known in found for name in _refines(known)}
+    return [one for name, one in found.items() if name not in refined or _rank(name) == "error"]
 
 
 def _exception(state: _State, leading: SignatureMatch | None) -> Known[str]:

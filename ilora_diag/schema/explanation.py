@@ -171,12 +171,21 @@ class JudgedCause:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class OomStep:
+    """One line of arithmetic: which sentence (a key `explain.step.NAME` of the messages), its values, in English."""
+
+    name: str
+    text: str
+    values: tuple[tuple[str, str], ...] = ()
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class OomVerdict:
     """What an out-of-memory message comes down to.
 
     Attributes:
         cause: the leading one; `others` are what also contributes.
-        steps: the arithmetic, one line a step, names in English as in the message.
+        steps: the arithmetic.
         fits_bytes: the largest request that would have fitted, as far as the numbers tell.
         missing_bytes: what was missing for this one.
         advice_holds: whether what the message itself recommends would help here: True, False, or why nobody knows.
@@ -185,7 +194,7 @@ class OomVerdict:
 
     cause: OomCause
     others: tuple[OomCause, ...] = ()
-    steps: tuple[str, ...] = ()
+    steps: tuple[OomStep, ...] = ()
     fits_bytes: Known[int] = NOT_SAID
     missing_bytes: Known[int] = NOT_SAID
     advice_holds: Known[bool] = NOT_SAID

@@ -30,7 +30,7 @@ def _merged(*families: Mapping[str, str]) -> Mapping[str, str]:
     return merged
 
 
-REASONS = {"en": en.REASONS, "ja": (*ja.REASONS, *snapshot_ja.REASONS)}
+REASONS = {"en": en.REASONS, "ja": (*ja.REASONS, *explain_ja.REASONS, *snapshot_ja.REASONS)}
 LANGUAGES: Mapping[str, Mapping[str, str]] = {
     "en": _merged(
         en.MESSAGES,

@@ -29,9 +29,8 @@ MESSAGES = {
     "explain.text.where": "line {line}, written by: {layer}",
     "explain.text.sticky.yes": "The CUDA context is lost: only a new process helps.",
     "explain.text.sticky.no": "The CUDA context survives: the call failed and nothing was launched.",
-    "explain.text.sticky.depends": (
-        "Whether the CUDA context survives depends: if torch.cuda.synchronize() fails again, it is lost."
-    ),
+    "explain.text.sticky.depends": "Whether the CUDA context survives depends: if torch.cuda.synchronize() fails "
+    "again, it is lost.",
     "explain.text.unverified": "The text or the causes of this message are not confirmed by a source.",
     "explain.text.codes": "Codes: ",
     "explain.state.confirmed": "confirmed",
@@ -69,39 +68,26 @@ MESSAGES = {
     "explain.cause.unknown": "The numbers do not tell what holds the memory.",
     "explain.oom.fits": "A request of up to {fits} would have been granted; {missing} were missing.",
     "explain.oom.fits.unknown": "What would have been granted is not known: {reason}.",
-    "explain.advice.offered": (
-        "The message advises {advice}: this machine offers it, and the numbers say it can help."
-    ),
-    "explain.advice.open": (
-        "The message advises {advice}: it can help by the numbers, but where virtual memory management is refused "
-        "(virtual GPUs, WSL, Jetson) it turns this error into another. Check first: ilora-diag env-check --deep"
-    ),
-    "explain.advice.not_offered": (
-        "The message advises {advice}: do not follow it. This card offers no virtual memory management; the setting "
-        "would end in CUDA driver error: operation not supported."
-    ),
-    "explain.advice.vgpu": (
-        "The message advises {advice}: do not follow it. This is a virtual GPU, where it usually ends in CUDA driver "
-        "error: operation not supported."
-    ),
-    "explain.advice.tegra": (
-        "The message advises {advice}: do not follow it. On a Jetson it fails although memory is free."
-    ),
-    "explain.advice.sandbox": (
-        "The message advises {advice}: do not follow it. WSL and gVisor refuse parts of what it needs."
-    ),
+    "explain.advice.offered": "The message advises {advice}: this machine offers it, and the numbers say it can help.",
+    "explain.advice.open": "The message advises {advice}: it can help by the numbers, but where virtual memory "
+    "management is refused (virtual GPUs, WSL, Jetson) it turns this error into another. Check first: ilora-diag "
+    "env-check --deep",
+    "explain.advice.not_offered": "The message advises {advice}: do not follow it. This card offers no virtual "
+    "memory management; the setting would end in CUDA driver error: operation not supported.",
+    "explain.advice.vgpu": "The message advises {advice}: do not follow it. This is a virtual GPU, where it "
+    "usually ends in CUDA driver error: operation not supported.",
+    "explain.advice.tegra": "The message advises {advice}: do not follow it. On a Jetson it fails although memory "
+    "is free.",
+    "explain.advice.sandbox": "The message advises {advice}: do not follow it. WSL and gVisor refuse parts of what "
+    "it needs.",
     "explain.advice.not_built": "The message advises {advice}: this build takes no notice of it.",
-    "explain.advice.too_old": (
-        "The message advises {advice}: this torch does not know the setting and would refuse to start."
-    ),
+    "explain.advice.too_old": "The message advises {advice}: this torch does not know the setting and would refuse "
+    "to start.",
     "explain.advice.already_on": "The message advises {advice}: it is on already. The message says so even then.",
-    "explain.advice.no_gain": (
-        "The message advises {advice}: it would not have helped. Free and unallocated memory together are less than "
-        "the request."
-    ),
-    "explain.advice.max_split": (
-        "The message advises max_split_size_mb: it can help where large blocks are split; try 128."
-    ),
+    "explain.advice.no_gain": "The message advises {advice}: it would not have helped. Free and unallocated memory "
+    "together are less than the request.",
+    "explain.advice.max_split": "The message advises max_split_size_mb: it can help where large blocks are split; "
+    "try 128.",
     "explain.advice.mps_watermark": "The message advises {advice}: without the limit the whole system may freeze.",
     "explain.advice.other": "The message advises {advice}: it releases only what is cached and not in use.",
     "explain.advice.none": "",
@@ -124,9 +110,31 @@ MESSAGES = {
     "explain.page.refute": "refuted by",
     "explain.page.decide": "or decided by",
     "explain.list.title": "What ilora-diag explain has a page for",
-    "explain.list.hint": (
-        'ilora-diag explain CODE prints a page; codes of CUDA, NVML and Xid too (801, cudaErrorNotSupported, "Xid 79").'
-    ),
+    "explain.list.hint": "ilora-diag explain CODE prints a page; "
+    'codes of CUDA, NVML and Xid too (801, cudaErrorNotSupported, "Xid 79").',
     "explain.list.finding": "Findings",
     "explain.list.signature": "Messages",
+    "explain.step.no_sizes": "the message gives no sizes: it says that memory ran out, not whose",
+    "explain.step.host": "host memory: {requested} were asked for; the message says nothing of what was left",
+    "explain.step.short": "free {free} - requested {requested}: {short} short",
+    "explain.step.room": "free {free} - requested {requested}: {room} more than asked for, and still refused",
+    "explain.step.live": "live tensors {allocated}",
+    "explain.step.live_share": "live tensors {allocated} = {percent} % of {capacity}",
+    "explain.step.pools": "of them in private pools (CUDA graphs) {pools}, where free blocks count as allocated",
+    "explain.step.enough": "free + reserved but unallocated = {free} + {unallocated} = {together}: enough",
+    "explain.step.not_enough": "free + reserved but unallocated = {free} + {unallocated} = {together}: not enough",
+    "explain.step.outside": "this process holds {rest} outside PyTorch (context, NCCL, other libraries)",
+    "explain.step.self": "process {pid} is most likely this one, seen from outside its container: it holds {used}, "
+    "PyTorch reserved {reserved}",
+    "explain.step.others": "other processes {others}",
+    "explain.step.gap": "held by nobody the message names {gap} (a context takes up to {context} of it)",
+    "explain.step.limit": "limit {limit}, held {held}, requested {requested}",
+    "explain.step.one_request": "one request of {requested} is more than the whole card has ({capacity})",
+    "explain.step.larger_card": "the facts know a card of {larger}; this process was given {capacity}",
+    "explain.step.refused": "enough is free, yet the driver refused: a limit it does not tell (WDDM and WSL, the "
+    "size of one allocation, unified memory), or memory that others gave back in between",
+    "explain.step.metal": "Metal memory of this process outside PyTorch {other}",
+    "explain.step.above_limit": "PyTorch already holds more than the limit: it was lowered, or is set very low",
+    "explain.page.level": "Layer {level} of the order in which causes are decided",
+    "explain.page.action": "NVIDIA recommends: {action}",
 }

@@ -2,6 +2,15 @@
 
 from __future__ import annotations
 
+REASONS = (
+    (r"the driver refused although enough was free", "空きが足りるのにドライバが拒否した"),
+    (r"the printed sizes are too coarse to tell", "表示された数値が粗すぎる"),
+    (r"the message does not say what was free", "空きがメッセージにない"),
+    (r"printed as (.+): a number that wrapped around \(2\^64\)", r"\1 と表示: 桁あふれした数 (2^64)"),
+    (r"printed as (.+): no limit is set \(2\^64\)", r"\1 と表示: 上限なし"),
+    (r"a number that wrapped around \(2\^64\)", "桁あふれした数 (2^64)"),
+)
+
 MESSAGES = {
     "explain.title": "explain: {headline}",
     "explain.headline": "{cause} ({confidence})",
@@ -29,9 +38,8 @@ MESSAGES = {
     "explain.text.where": "{line} 行目、出力元: {layer}",
     "explain.text.sticky.yes": "CUDA コンテキストは失われています。新しいプロセスが必要です。",
     "explain.text.sticky.no": "CUDA コンテキストは有効です。呼び出しが失敗しただけで、何も実行されていません。",
-    "explain.text.sticky.depends": (
-        "CUDA コンテキストの状態は場合によります。torch.cuda.synchronize() が再び失敗すれば失われています。"
-    ),
+    "explain.text.sticky.depends": "CUDA コンテキストの状態は場合によります。torch.cuda.synchronize() が再び失敗す"
+    "れば失われています。",
     "explain.text.unverified": "このメッセージの文面または原因は出典で確認されていません。",
     "explain.text.codes": "コード: ",
     "explain.state.confirmed": "確定",
@@ -69,43 +77,28 @@ MESSAGES = {
     "explain.cause.unknown": "数値からは、何がメモリを占めているか分かりません。",
     "explain.oom.fits": "{fits} までの要求なら通りました。不足は {missing} です。",
     "explain.oom.fits.unknown": "どこまで通ったかは分かりません: {reason}。",
-    "explain.advice.offered": (
-        "メッセージは {advice} を勧めています。この環境は対応しており、数値上も効果がありえます。"
-    ),
-    "explain.advice.open": (
-        "メッセージは {advice} を勧めています。数値上は効果がありえますが、仮想メモリ管理が拒否される環境 (仮想 GPU、"
-        "WSL、Jetson) では別のエラーに変わります。先に確認: ilora-diag env-check --deep"
-    ),
-    "explain.advice.not_offered": (
-        "メッセージは {advice} を勧めていますが、従わないでください。このカードは仮想メモリ管理を提供せず、CUDA driver "
-        "error: operation not supported になります。"
-    ),
-    "explain.advice.vgpu": (
-        "メッセージは {advice} を勧めていますが、従わないでください。仮想 GPU では通常 CUDA driver error: operation "
-        "not supported になります。"
-    ),
-    "explain.advice.tegra": (
-        "メッセージは {advice} を勧めていますが、従わないでください。Jetson では空きがあっても失敗します。"
-    ),
-    "explain.advice.sandbox": (
-        "メッセージは {advice} を勧めていますが、従わないでください。WSL と gVisor は必要な機能の一部を拒否します。"
-    ),
+    "explain.advice.offered": "メッセージは {advice} を勧めています。この環境は対応しており、数値上も効果がありえま"
+    "す。",
+    "explain.advice.open": "メッセージは {advice} を勧めています。数値上は効果がありえますが、仮想メモリ管理が拒否"
+    "される環境 (仮想 GPU、WSL、Jetson) では別のエラーに変わります。先に確認: ilora-diag env-check --deep",
+    "explain.advice.not_offered": "メッセージは {advice} を勧めていますが、従わないでください。このカードは仮想メモ"
+    "リ管理を提供せず、CUDA driver error: operation not supported になります。",
+    "explain.advice.vgpu": "メッセージは {advice} を勧めていますが、従わないでください。仮想 GPU では通常 CUDA "
+    "driver error: operation not supported になります。",
+    "explain.advice.tegra": "メッセージは {advice} を勧めていますが、従わないでください。Jetson では空きがあっても"
+    "失敗します。",
+    "explain.advice.sandbox": "メッセージは {advice} を勧めていますが、従わないでください。WSL と gVisor は必要な機"
+    "能の一部を拒否します。",
     "explain.advice.not_built": "メッセージは {advice} を勧めていますが、このビルドでは無視されます。",
     "explain.advice.too_old": "メッセージは {advice} を勧めていますが、この torch は設定を知らず、起動を拒否します。",
     "explain.advice.already_on": "メッセージは {advice} を勧めていますが、すでに有効です。有効でも同じ文面が出ます。",
-    "explain.advice.no_gain": (
-        "メッセージは {advice} を勧めていますが、効果はありませんでした。空きと未割り当てを合わせても要求に足りません。"
-    ),
-    "explain.advice.max_split": (
-        "メッセージは max_split_size_mb を勧めています。大きなブロックが分割される場合に有効です。128 を試してください"
-        "。"
-    ),
-    "explain.advice.mps_watermark": (
-        "メッセージは {advice} を勧めていますが、上限を外すとシステム全体が止まることがあります。"
-    ),
-    "explain.advice.other": (
-        "メッセージは {advice} を勧めていますが、解放されるのは使われていないキャッシュだけです。"
-    ),
+    "explain.advice.no_gain": "メッセージは {advice} を勧めていますが、効果はありませんでした。空きと未割り当てを合"
+    "わせても要求に足りません。",
+    "explain.advice.max_split": "メッセージは max_split_size_mb を勧めています。大きなブロックが分割される場合に有"
+    "効です。128 を試してください。",
+    "explain.advice.mps_watermark": "メッセージは {advice} を勧めていますが、上限を外すとシステム全体が止まることが"
+    "あります。",
+    "explain.advice.other": "メッセージは {advice} を勧めていますが、解放されるのは使われていないキャッシュだけです。",
     "explain.advice.none": "",
     "explain.source": "{lines} 行、{size}。SHA-256 {digest}。事実: {facts}",
     "explain.facts.none": "なし (--facts FILE で渡す。作り方: ilora-diag env-check --save-facts FILE)",
@@ -126,10 +119,31 @@ MESSAGES = {
     "explain.page.refute": "否定する事実",
     "explain.page.decide": "または次で決まる",
     "explain.list.title": "ilora-diag explain のページ一覧",
-    "explain.list.hint": (
-        "ilora-diag explain CODE でページを表示します。CUDA、NVML、Xid のコードも使えます (801、cudaErrorNotSupported、"
-        '"Xid 79")。'
-    ),
+    "explain.list.hint": "ilora-diag explain CODE でページを表示します。"
+    'CUDA、NVML、Xid のコードも使えます (801、cudaErrorNotSupported、"Xid 79")。',
     "explain.list.finding": "所見",
     "explain.list.signature": "メッセージ",
+    "explain.step.no_sizes": "メッセージに大きさがない: 尽きたことは分かるが、誰のメモリかは分からない",
+    "explain.step.host": "ホストメモリ: {requested} が要求された。残量はメッセージにない",
+    "explain.step.short": "空き {free} - 要求 {requested}: {short} 不足",
+    "explain.step.room": "空き {free} - 要求 {requested}: {room} 余っているのに拒否された",
+    "explain.step.live": "生きているテンソル {allocated}",
+    "explain.step.live_share": "生きているテンソル {allocated} = {capacity} の {percent} %",
+    "explain.step.pools": "うちプライベートプール (CUDA graph) {pools}。その空きブロックも割り当て済みに数えられる",
+    "explain.step.enough": "空き + 予約済みで未割り当て = {free} + {unallocated} = {together}: 足りる",
+    "explain.step.not_enough": "空き + 予約済みで未割り当て = {free} + {unallocated} = {together}: 足りない",
+    "explain.step.outside": "このプロセスは PyTorch の外に {rest} を持つ (コンテキスト、NCCL、他のライブラリ)",
+    "explain.step.self": "プロセス {pid} はコンテナの外から見たこのプロセス自身の可能性が高い: 使用 {used}、"
+    "PyTorch の予約 {reserved}",
+    "explain.step.others": "他のプロセス {others}",
+    "explain.step.gap": "メッセージに名前のない使用 {gap} (うち最大 {context} はコンテキスト)",
+    "explain.step.limit": "上限 {limit}、保持 {held}、要求 {requested}",
+    "explain.step.one_request": "一つの要求 {requested} がカード全体 ({capacity}) より大きい",
+    "explain.step.larger_card": "事実ではカードは {larger} だが、このプロセスに与えられたのは {capacity}",
+    "explain.step.refused": "空きが足りるのにドライバが拒否した: 示されない上限 (WDDM や WSL、一回の割り当て上限、"
+    "ユニファイドメモリ)、または途中で他が解放したメモリ",
+    "explain.step.metal": "PyTorch の外にあるこのプロセスの Metal メモリ {other}",
+    "explain.step.above_limit": "PyTorch は既に上限を超えて保持している: 上限が下げられたか、極端に低い",
+    "explain.page.level": "原因を判定する順序の第 {level} 層",
+    "explain.page.action": "NVIDIA の推奨: {action}",
 }

@@ -35,17 +35,16 @@ def explain_document(found: Explanation) -> Document:
 
 
 def _headline(found: Explanation, words: Words) -> str:
-    if found.findings and (found.findings[0].category != "unknown" or found.leading):
+    if found.findings:
         first = found.findings[0]
         cause = finding_title(first, found, words)
-        return words(
-            "explain.headline", cause=cause.rstrip(".。"), confidence=words(f"explain.confidence.{first.confidence}")
-        )
+        sure = words(f"explain.confidence.{first.confidence}")
+        return words("explain.headline", cause=cause.rstrip(".\u3002"), confidence=sure)
     if found.leading:
         return found.title
     if not isinstance(found.exception_type, Unavailable):
         return words("explain.headline.unexplained", exception=found.exception_type)
-    if found.num_lines and not found.garbage and not found.findings:
+    if found.num_lines and not found.garbage:
         return words("explain.headline.nothing")
     return words("explain.headline.unread")
 
@@ -62,6 +61,8 @@ def finding_title(finding: Finding, found: Explanation, words: Words) -> str:
 
 def _consequence(finding: Finding, found: Explanation, words: Words) -> str:
     values = dict(finding.parameters)
+    if values.get("cause") == -1:
+        return words("explain.cause.unknown")
     if "signature" in values and "cause" in values:
         best = next((cause for cause in found.causes if cause.state is not CauseState.REFUTED), None)
         return "" if best is None else f"{best.text[:1].upper()}{best.text[1:]}{words('explain.stop')}"
@@ -79,7 +80,7 @@ def _filled(words: Words, key: str, values: dict[str, str | int | float | bool |
 def _answer(found: Explanation, words: Words) -> Section:
     """What to do, and what would settle it."""
     blocks: list[Block] = []
-    if found.findings and (found.leading or found.findings[0].category != "unknown"):
+    if found.findings:
         first = found.findings[0]
         said = _consequence(first, found, words)
         if said:
@@ -95,7 +96,7 @@ def _answer(found: Explanation, words: Words) -> Section:
         blocks.append(Paragraph(text=words("explain.unread.empty")))
     elif found.garbage:
         blocks.append(Paragraph(text=words("explain.unread.garbage", size=format_bytes(found.num_bytes))))
-    elif found.findings or not isinstance(found.exception_type, Unavailable):
+    elif not isinstance(found.exception_type, Unavailable):
         blocks.append(Paragraph(text=words("explain.unread.unknown")))
     else:
         blocks.append(Paragraph(text=words("explain.clean", lines=found.num_lines)))

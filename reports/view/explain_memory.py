@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from ilora_diag.schema import Known, Unavailable
-from ilora_diag.schema.explanation import OomMessage, OomVerdict
+from ilora_diag.schema.explanation import OomMessage, OomStep, OomVerdict
 from ilora_diag.units import format_bytes
 from reports.blocks import Block, Bullets, Paragraph, Section, Table
 from reports.messages import Words
@@ -30,13 +30,18 @@ def memory_section(message: OomMessage, verdict: OomVerdict, words: Words) -> Se
         columns = (words("explain.column.what"), words("explain.column.size"))
         blocks.append(Table(columns=columns, rows=rows, numeric=(1,)))
     if verdict.steps:
-        blocks.append(Bullets(items=verdict.steps))
+        blocks.append(Bullets(items=tuple(_step(step, words) for step in verdict.steps)))
     if rows:
         blocks.append(Paragraph(text=_fits(verdict, words)))
     advice = words.named(f"explain.advice.{verdict.advice_reason}", "") if verdict.advice_reason else ""
     if advice:
         blocks.append(Paragraph(text=advice.format(advice=", ".join(message.advice))))
     return Section(title=words("explain.section.memory"), blocks=tuple(blocks))
+
+
+def _step(step: OomStep, words: Words) -> str:
+    template = words.named(f"explain.step.{step.name}", "")
+    return template.format(**dict(step.values)) if template else step.text
 
 
 def _rows(message: OomMessage, words: Words) -> tuple[tuple[str, str], ...]:

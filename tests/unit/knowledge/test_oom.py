@@ -28,9 +28,9 @@ FIELD = {
 }
 GIB = 1 << 30
 SENTENCES = (
-    "CUDA out of memory. Tried to allocate {requested}. GPU 0 has a total capacity of {capacity} of which {free} is free. "
-    "{processes}Of the allocated memory {allocated} is allocated by PyTorch, and {unallocated} is reserved by PyTorch but "
-    "unallocated. If reserved but unallocated memory is large try setting PYTORCH_CUDA_ALLOC_CONF="
+    "CUDA out of memory. Tried to allocate {requested}. GPU 0 has a total capacity of {capacity} of which {free} is "
+    "free. {processes}Of the allocated memory {allocated} is allocated by PyTorch, and {unallocated} is reserved by "
+    "PyTorch but unallocated. If reserved but unallocated memory is large try setting PYTORCH_CUDA_ALLOC_CONF="
     "expandable_segments:True to avoid fragmentation."
 )
 
@@ -185,7 +185,8 @@ def test_errors_for_want_of_memory_without_numbers_are_recognised(text: str, wor
 
 
 @pytest.mark.parametrize(
-    "text", ["", "CUBLAS_STATUS_EXECUTION_FAILED", "memory is fine", "\x00\xff\x00", "NVML_SUCCESS == r", "GPU 0 has a fan"]
+    "text",
+    ["", "CUBLAS_STATUS_EXECUTION_FAILED", "memory is fine", "\x00\xff\x00", "NVML_SUCCESS == r", "GPU 0 has a fan"],
 )
 def test_what_is_no_message_is_none(text: str) -> None:
     assert parse_oom(text) is None

@@ -63,7 +63,9 @@ def test_a_verdict_names_what_it_used_and_what_it_lacks() -> None:
     assert (verdict.truth, verdict.used, verdict.missing) == (None, [("os.wsl", True)], ["os.tegra"])
 
 
-@pytest.mark.parametrize("rule", ["", "os.wsl =", "os.wsl & ", "(os.wsl", "os.wsl os.tegra", "= 3", "os.wsl ? 3", "'text'"])
+@pytest.mark.parametrize(
+    "rule", ["", "os.wsl =", "os.wsl & ", "(os.wsl", "os.wsl os.tegra", "= 3", "os.wsl ? 3", "'text'"]
+)
 def test_a_rule_that_makes_no_sense_is_refused(rule: str) -> None:
     with pytest.raises(RuleError):
         parse_rule(rule)

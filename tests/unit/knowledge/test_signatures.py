@@ -58,7 +58,9 @@ def test_twelve_signatures_stay_marked_as_unverified() -> None:
 
 def test_every_rule_can_be_read_and_asks_for_facts_of_the_vocabulary() -> None:
     rules = [*named_rules().values()]
-    rules += [rule for one in SIGNATURES for cause in one.causes for rule in (cause.confirm, cause.suggest, cause.refute)]
+    rules += [
+        rule for one in SIGNATURES for cause in one.causes for rule in (cause.confirm, cause.suggest, cause.refute)
+    ]
     for rule in filter(None, rules):
         expanded = re.sub(r"\$(\w+)", lambda match: f"({named_rules()[match[1]]})", rule)
         for path in _paths(parse_rule(expanded)):
@@ -75,7 +77,17 @@ def test_without_facts_no_cause_that_needs_facts_is_decided() -> None:
 
 
 @pytest.mark.parametrize(
-    "filler", ["CUDA error: ", "Error ", "(", "a" * 50, "found at least two devices, ", "loss: ", "DriverAPI::get()->nvml", "Xid "]
+    "filler",
+    [
+        "CUDA error: ",
+        "Error ",
+        "(",
+        "a" * 50,
+        "found at least two devices, ",
+        "loss: ",
+        "DriverAPI::get()->nvml",
+        "Xid ",
+    ],
 )
 def test_no_pattern_is_slow_on_hostile_text(filler: str) -> None:
     text = (filler * 200_000)[:400_000]
