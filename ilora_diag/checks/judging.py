@@ -87,7 +87,7 @@ def _kept(claims: Iterable[Claim]) -> list[Claim]:
         if old is None or _sureness(made) < _sureness(old):
             best[made.finding.code] = made
     if _is_kepler(best):
-        # The driver branch these cards end with (470 [unverified]) is older than any that the build needs: no driver helps.
+        # Their last driver branch (470 [unverified]) is older than the one the build needs: no driver helps.
         best.pop("DRV001", None)
     kept = list(best.values())
     cause = any(
@@ -134,7 +134,12 @@ def _unknown(case: Case, ranked: list[Claim]) -> Finding | None:
         return None
     used = {one.path for claim in ranked for one in claim.finding.evidence}
     if (symptom := driver.unexplained(case)) and symptom.path not in used:
-        return undecided(symptom, decider("kernel_log.xid_lines"), variant="code", params={"what": symptom.path})
+        return undecided(
+            symptom,
+            decider("kernel_log.xid_lines"),
+            variant="code",
+            params={"what": symptom.path.removeprefix("facts:")},
+        )
     for index in case.gpus:
         path = f"gpu[{index}].nvml_status"
         if case.integer(path) not in (None, 0):

@@ -63,11 +63,20 @@ def sections(case: Case, findings: tuple[Finding, ...]) -> tuple[CheckSection, .
 
 
 def _section(case: Case, plan: SectionPlan, findings: tuple[Finding, ...], lowest: int) -> CheckSection:
-    mine = [one for one in findings if BY_CODE[one.code].layer in plan.layers]
+    mine = [one for one in findings if _belongs(one, plan)]
     paths = tuple(dict.fromkeys(path for prefix in plan.shows for path in case.paths(prefix)))
     codes = tuple(one.code for one in mine)
     status, reason = _status(case, plan, mine, lowest)
     return CheckSection(name=plan.name, status=status, reason=reason, codes=codes, paths=paths)
+
+
+def _belongs(finding: Finding, plan: SectionPlan) -> bool:
+    """Whether a finding is told in a section; one that is undecided stands where its symptom does."""
+    if finding.code != "UNK001":
+        return BY_CODE[finding.code].layer in plan.layers
+    path = finding.evidence[0].path.removeprefix("facts:")
+    home = next((one.name for one in SECTIONS if one.name != "hardware" and path.startswith(one.shows)), "code")
+    return plan.name == home
 
 
 def _status(case: Case, plan: SectionPlan, mine: list[Finding], lowest: int) -> tuple[Status, str]:
@@ -86,7 +95,7 @@ def _status(case: Case, plan: SectionPlan, mine: list[Finding], lowest: int) -> 
         return Status.SKIPPED, "behind"
     if plan.name == "code" and not case.has_error:
         return Status.SKIPPED, "no_error"
-    if any(_known(case, path) for path in plan.needs):
+    if any(_known(case, path) for path in plan.needs) or plan.name == "code":
         return Status.OK, ""
     reasons = [case.reason(path) for path in plan.needs if not case.reason(path).startswith("not collected")]
     kind = reasons[0].split(":")[0].replace(" ", "_") if reasons else "not_collected"

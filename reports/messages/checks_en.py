@@ -227,7 +227,6 @@ MESSAGES = {
     "env.finding.missing": "not known ({reason})",
     "env.finding.do": "do",
     "env.finding.decide": "to decide",
-    "env.findings": "Findings",
     "env.sections": "Sections",
     "env.facts": "Facts: {section}",
     "env.column.section": "section",

@@ -229,7 +229,6 @@ MESSAGES = {
     "env.finding.missing": "不明（{reason}）",
     "env.finding.do": "対処",
     "env.finding.decide": "決め手",
-    "env.findings": "所見",
     "env.sections": "項目",
     "env.facts": "事実: {section}",
     "env.column.section": "項目",

@@ -5,7 +5,8 @@ from __future__ import annotations
 from ilora_diag.schema import Evidence, Finding, Severity, Unavailable
 from ilora_diag.schema.env_check import CheckSection, EnvCheck, Status, Verdict
 from ilora_diag.schema.known import Known, Value
-from reports.blocks import Block, Bullets, Code, Document, Paragraph, Section, Table, Text, code, strong
+from ilora_diag.units import format_bytes
+from reports.blocks import Block, Bullets, Code, Document, Paragraph, Section, Table, Text, code
 from reports.messages import Words
 from reports.view.teller import setting_text
 
@@ -51,9 +52,7 @@ def env_document(check: EnvCheck, lang: str, *, verbose: bool = False) -> Docume
     """
     words = Words(lang)
     made: list[Section] = []
-    if check.findings:
-        blocks = [block for one in check.findings for block in finding_blocks(one, words)]
-        made.append(Section(title=words("env.findings"), blocks=tuple(blocks)))
+    made += [Section(title=finding_name(one, words), blocks=finding_blocks(one, words)) for one in check.findings]
     made.append(Section(title=words("env.sections"), blocks=(_table(check, words),)))
     if verbose:
         made += [part for section in check.sections if (part := _facts(check, section, words))]
@@ -89,14 +88,17 @@ def _filled(words: Words, key: str, values: dict[str, str | int | float | bool |
         return otherwise
 
 
+def finding_name(finding: Finding, words: Words) -> str:
+    """Code, category and confidence."""
+    confidence = words(f"env.confidence.{finding.confidence.value}")
+    return words("env.finding", code=finding.code, category=finding.category, confidence=confidence)
+
+
 def finding_blocks(finding: Finding, words: Words) -> tuple[Block, ...]:
     """A finding with its evidence, its remedy and what would decide it."""
-    confidence = words(f"env.confidence.{finding.confidence.value}")
-    name = words("env.finding", code=finding.code, category=finding.category, confidence=confidence)
     items: list[Text] = [_seen(one, words) for one in finding.evidence]
     blocks: list[Block] = [
-        Paragraph(text=(strong(name), "  ", finding_title(finding, words))),
-        Paragraph(text=finding_consequence(finding, words)),
+        Paragraph(text=f"{finding_title(finding, words)} {finding_consequence(finding, words)}"),
     ]
     if items:
         blocks.append(Bullets(items=tuple(items)))
@@ -109,17 +111,19 @@ def finding_blocks(finding: Finding, words: Words) -> tuple[Block, ...]:
 
 
 def _seen(evidence: Evidence, words: Words) -> Text:
-    observed = value_text(evidence.observed, words)
+    path = evidence.path.removeprefix("facts:")
+    observed = value_text(evidence.observed, words, path)
     if evidence.expected:
         observed = words("env.finding.expected", observed=observed, expected=evidence.expected)
-    path = evidence.path.removeprefix("facts:")
     return (f"{words('env.finding.seen')}: ", code(path), f" = {observed}")
 
 
-def value_text(value: Known[Value], words: Words) -> str:
-    """A value in one line; why there is none where it is not known."""
+def value_text(value: Known[Value], words: Words, path: str) -> str:
+    """The value of a path in one line, bytes with their unit; why there is none where it is not known."""
     if isinstance(value, Unavailable):
         return words("env.finding.missing", reason=words.reason(value.reason))
+    if path.endswith("_bytes") and isinstance(value, int) and value >= 0:
+        return format_bytes(value)
     text = " ".join(setting_text(value).split())
     return text if len(text) <= _LONGEST else f"{text[:_LONGEST]} ..."
 
@@ -137,7 +141,9 @@ def _table(check: EnvCheck, words: Words) -> Table:
 def _facts(check: EnvCheck, section: CheckSection, words: Words) -> Section | None:
     by_path = {fact.path: fact for fact in check.facts.facts}
     found = [by_path[path] for path in section.paths if path in by_path]
-    rows: list[tuple[Text, ...]] = [((code(one.path),), value_text(one.value, words), one.source) for one in found]
+    rows: list[tuple[Text, ...]] = [
+        ((code(one.path),), value_text(one.value, words, one.path), one.source) for one in found
+    ]
     if not rows:
         return None
     columns = (words("env.column.fact"), words("env.column.value"), words("env.column.source"))

@@ -124,6 +124,7 @@ def test_help_loads_nothing_heavy() -> None:
     )
     for args in (
         ["--help"],
+        ["env-check", "--help"],
         ["estimate", "--help"],
         ["train", "--help"],
         ["report", "--help"],
