@@ -129,6 +129,14 @@ def test_a_closure_is_forward_and_backward_not_optimizer(told: Any) -> None:
     assert named >= 0.99 * estimate.peak.allocated_bytes
 
 
+def test_the_figures_are_those_the_script_itself_would_read(told: Any) -> None:
+    found = told("closure.py")
+    peak = found.estimate.peak
+    assert f"peaks {peak.allocated_bytes} {peak.reserved_bytes}" in found.output
+    assert max(phase.reserved_bytes for phase in found.estimate.by_phase) == peak.reserved_bytes
+    assert max(sum(point.sizes) for point in found.estimate.curve) == peak.allocated_bytes
+
+
 def test_the_exit_code_of_a_script_is_kept(told: Any) -> None:
     found = told("plain.py", "--exit", "7")
     assert (found.run.end, found.run.exit_code, found.run.error) == (ScriptEnd.EXITED, 7, None)
