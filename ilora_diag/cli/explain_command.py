@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import re
 import shutil
@@ -12,11 +13,10 @@ from typing import TYPE_CHECKING, BinaryIO, cast
 
 from ilora_diag.cli.exit_codes import CommandError, ExitCode
 from ilora_diag.cli.streams import Lang, chosen_lang, emit, wants_colour
-from ilora_diag.knowledge.explain import explain
 from ilora_diag.knowledge.pages import find_page, index, near
 from ilora_diag.knowledge.reading import ErrorReading, read_error
 from ilora_diag.knowledge.scan import scan_stream
-from ilora_diag.schema import Facts, Unavailable, to_json
+from ilora_diag.schema import Facts, Unavailable, to_data
 from ilora_diag.schema.explain_page import ExplainIndex, ExplainPage
 from ilora_diag.schema.explanation import Explanation
 
@@ -62,6 +62,8 @@ def run_explain(request: ExplainRequest, *, lang: Lang | None) -> ExitCode:
         return ExitCode.OK
     reading, pasted = _read(request)
     facts = _facts(request, pasted)
+    from ilora_diag.knowledge.explain import explain  # loads every check, which a page does without
+
     found = explain(reading, facts, lang=language.value)
     _show(request, found, language)
     return _status(found)
@@ -152,7 +154,7 @@ def _facts(request: ExplainRequest, pasted: bytes) -> Facts | None:
 
 def _show(request: ExplainRequest, record: Explanation | ExplainPage | ExplainIndex, lang: Lang) -> None:
     if request.as_json:
-        emit(to_json(record, indent=2))
+        emit(_json(record))
         return
     document = _document(record)
     if request.as_markdown:
@@ -165,6 +167,14 @@ def _show(request: ExplainRequest, record: Explanation | ExplainPage | ExplainIn
         width = shutil.get_terminal_size().columns if sys.stdout.isatty() else None
         colour = wants_colour(sys.stdout, os.environ)
         emit(TerminalRenderer(lang.value, width=width, colour=colour).render_document(document))
+
+
+def _json(record: Explanation | ExplainPage | ExplainIndex) -> str:
+    """The record as JSON; `decide_by` is what the contract of the output calls a finding's decider."""
+    data = to_data(record)
+    for row in data.get("findings", ()):
+        row["decide_by"] = row["decider"]
+    return json.dumps(data, indent=2, allow_nan=False)
 
 
 def _document(record: Explanation | ExplainPage | ExplainIndex) -> Document:

@@ -38,7 +38,7 @@ def test_json_is_one_document_with_the_keys_of_the_contract() -> None:
     document = json.loads(done.stdout)
     assert document["schema"] == "ilora-diag/explain"
     assert {"findings", "oom", "signatures", "causes", "facts_digest"} <= set(document)
-    keys = {"code", "category", "severity", "confidence", "title", "evidence", "remedy"}
+    keys = {"code", "category", "severity", "confidence", "title", "evidence", "remedy", "decide_by"}
     assert keys <= set(document["findings"][0])
 
 
