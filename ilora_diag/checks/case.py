@@ -115,7 +115,7 @@ class Case:
     @property
     def has_error(self) -> bool:
         """Whether something is complained about."""
-        return bool(self.error.strip()) or self.reading is not None
+        return bool(self.error.strip()) or (self.reading is not None and self.reading.num_bytes > 0)
 
     def matched(self, *signatures: str) -> bool:
         """Whether the reading found one of the signatures."""

@@ -23,6 +23,7 @@ _COMMANDS: tuple[tuple[str, str], ...] = (
     (r"torch\.(?:version|cuda_build)", 'python -c "import torch; print(torch.__version__, torch.version.cuda)"'),
     (r"torch\.allocator_settings",
      "python -c \"import torch; torch.ones(1).cuda(); print(torch.cuda.memory._snapshot()['allocator_settings'])\""),
+    (r"torch\.driver_api_built", "ilora-diag env-check -v | grep driver_api_built"),
     (r"torch\.cuda_available", 'python -c "import torch; torch.cuda.init()"'),
     (r"torch\..*", "python -m torch.utils.collect_env"),
     (r"env\.(?P<name>.+)", "tr '\\0' '\\n' < /proc/PID/environ | grep {name}"),

@@ -126,7 +126,7 @@ def test_bad_facts_are_refused_in_one_line(content: bytes, folder: Path) -> None
 
 def test_an_empty_error_text_is_no_error(folder: Path) -> None:
     (folder / "empty.log").write_bytes(b"")
-    assert run("--facts", "healthy.json", "--error", "empty.log", cwd=folder).returncode in (0, 3)
+    assert run("--facts", "healthy.json", "--error", "empty.log", cwd=folder).returncode == 0
 
 
 def test_facts_and_error_from_stdin(folder: Path) -> None:
