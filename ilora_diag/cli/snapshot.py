@@ -10,19 +10,23 @@ import typer
 from ilora_diag.cli.streams import Lang
 
 
+Args = Annotated[
+    list[str] | None,
+    typer.Argument(
+        metavar="FILE|KEY=VALUE...",
+        help="A file of torch.cuda.memory._dump_snapshot(), also .xz, .gz or .bz2; or settings to record.",
+    ),
+]
+ConfigFile = Annotated[
+    str | None,
+    typer.Option("--config", metavar="FILE", help="YAML file of settings to record, or a preset's name."),
+]
+
+
 def snapshot(
-    args: Annotated[
-        list[str] | None,
-        typer.Argument(
-            metavar="FILE|KEY=VALUE...",
-            help="A file of torch.cuda.memory._dump_snapshot(), also .xz, .gz or .bz2; or settings to record.",
-        ),
-    ] = None,
+    args: Args = None,
     *,
-    config: Annotated[
-        str | None,
-        typer.Option("--config", metavar="FILE", help="YAML file of settings to record, or a preset's name."),
-    ] = None,
+    config: ConfigFile = None,
     gpu: Annotated[str, typer.Option("--gpu", metavar="NAME", help="Virtual card to record settings on.")] = "h100",
     memory: Annotated[
         str | None, typer.Option("--memory", metavar="SIZE", help="Memory of that card. [default: its own]")

@@ -42,6 +42,8 @@ def test_no_function_outgrows_its_budget(repo_root: Path) -> None:
 def test_long_argument_lists_become_records(repo_root: Path) -> None:
     crowded = {}
     for path in _modules(repo_root):
+        if path.parent.name == "cli" and not path.stem.endswith("_command"):
+            continue  # a command's arguments are its options: Typer reads them off the function
         for node in _functions(path):
             positional = len(node.args.posonlyargs) + len(node.args.args)
             if positional > MAX_POSITIONAL + 1 or positional + len(node.args.kwonlyargs) > MAX_ARGUMENTS:
