@@ -9,7 +9,6 @@ import typer
 
 from ilora_diag.cli.streams import Lang
 
-
 Args = Annotated[
     list[str] | None,
     typer.Argument(
