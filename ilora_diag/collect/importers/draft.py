@@ -119,8 +119,9 @@ def merge_facts(*parts: Facts) -> Facts:
     draft = Draft()
     for part in parts:
         draft.add_all(part.facts)
-    times = [part.captured_at for part in parts if not isinstance(part.captured_at, Unavailable)]
-    nothing = Unavailable(reason="absent: no part tells when it was captured", source="import")
+    known = [part.captured_at for part in parts if not isinstance(part.captured_at, Unavailable)]
+    times = [*known, *(part.captured_at for part in parts)]
+    nothing = Unavailable(reason="absent: there is no part", source="import")
     return Facts(captured_at=times[0] if times else nothing, facts=draft.facts())
 
 

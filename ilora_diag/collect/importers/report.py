@@ -13,8 +13,12 @@ from ilora_diag.schema import Unavailable
 MAX_MESSAGE_LINES = 400
 MAX_ENV = 200
 _SOURCE = "report"
-_PAIR = re.compile(r"[ \t]*(?:[-*+>|]{1,3}[ \t]+|\d{1,2}\.[ \t]+)?([^:=\t]{1,70}?)[ \t]*(?::|=(?!=)|\.{4,})[ \t]*(.*)")
-_ENV = re.compile(r"""\s*(?:[-*] )?(?:export |-e |ENV |set |\$env:)?["']?([A-Za-z_][A-Za-z0-9_]{2,60})=(.*)""")
+# Every repetition before the value is bounded: a line of blanks or dots must cost no more than any other.
+_PAIR = re.compile(
+    r"[ \t]{0,40}(?:[-*+>|]{1,3}[ \t]{1,10}|\d{1,2}\.[ \t]{1,10})?([^\s:=][^:=\t]{0,69}?)[ \t]{0,40}"
+    r"(?::|=(?!=)|\.{4,})[ \t]*(.*)"
+)
+_ENV = re.compile(r"""\s{0,40}(?:[-*] )?(?:export |-e |ENV |set |\$env:)?["']?([A-Za-z_][A-Za-z0-9_]{2,60})=(.*)""")
 _PYTHON_ENV = re.compile(r"""os\.environ\[["']([A-Z][A-Z0-9_]{2,60})["']\]\s*=\s*["']([^"'\n]{0,500})["']""")
 _OURS = re.compile(
     r"(?:CUDA|PYTORCH|TORCH|NCCL|NVIDIA|LD|TRITON|BNB|OMP|MKL|GLOO|UCX|TORCHINDUCTOR|XLA|ACCELERATE|VLLM|GPU)_[A-Z0-9_]+"
@@ -23,7 +27,7 @@ _NUMBERED_GPU = re.compile(r"\s*(?:[-*] )?(?:GPU|\[?cuda)[ :]?(\d{1,3})\]?\s*[:=
 _MIG_BELOW = re.compile(r"\s+MIG (\S{1,40})\s+Device\s+(\d{1,4}):")
 _REPL = re.compile(r"\s*>>> (?:print\()?(torch\.[\w.]+)(?:\(\))?\)?\s*$")
 _ERROR = re.compile(
-    r"Traceback \(most recent call last\)|^\s*(?:[\w.]+\.)?\w*(?:Error|Exception|Warning)\b:|CUDA (?:driver )?error"
+    r"Traceback \(most recent call last\)|^\s{0,40}[\w.]{0,80}(?:Error|Exception|Warning):|CUDA (?:driver )?error"
     r"|CUDA out of memory|CUDA call failed|NCCL (?:WARN|error)|Bus error|Segmentation fault|^Killed$|core dumped"
     r"|undefined symbol|is not compatible with the current PyTorch"
 )
@@ -221,7 +225,7 @@ class Report:
 
 def _bare_key(key: str) -> str:
     """A key without its decoration: ``- `transformers` version`` is `transformers version`."""
-    key = re.sub(r"[`*?]|\be\.g\.[^)]*", "", key.lower())
+    key = re.sub(r"[`*?]|\be\.g\.[^)]*", "", key.lower().replace("(s)", "s"))
     key = re.sub(r"\((?:e\.g\.|gpu|s\)|short|,|\s)*[^)]*\)", _inside, key)
     return re.sub(r"\s+", " ", key).strip(" -.>|\t\"'")
 

@@ -146,7 +146,7 @@ def put_gpus(draft: Draft, text: str, first: int = 0) -> int:
     """One line that names devices: `2x RTX 3090`, `A100 with MIG instances`. Gives the number of the next device."""
     if nothing(text) or text.lower() in ("none", "no", "cpu", "no gpu"):
         return first
-    name, _, rest = text.partition(" with ")
+    name, _, rest = re.sub(r"^(?:GPU|cuda) ?:?\d{1,3}: ", "", text).partition(" with ")
     name = re.sub(r"\s*\(UUID: [\w-]{1,80}\)", "", name).strip()
     if re.fullmatch(r"\d{1,3} ?GPUs?\b.*", name, re.IGNORECASE):
         draft.note(f"GPUs: {text}")
@@ -270,7 +270,7 @@ _KEYS: dict[tuple[str, ...], Take] = {
     ("torch.cuda.device_count", "device count", "number of gpus visible to torch"): _integer("torch.device_count"),
     ("nccl version", "torch.cuda.nccl.version"): _version("torch.nccl_version"),
     ("architecture",): _text("os.arch"),
-    ("model name", "cpu model"): _text("host.cpu_model"),
+    ("model name", "cpu model", "cpu"): _text("host.cpu_model"),
     ("cpus", "cpu count", "number of cpus"): _integer("host.cpu_count"),
     ("hypervisor vendor", "hypervisor"): _hypervisor,
     ("container", "docker", "container runtime", "docker image", "container image", "image"): _container,
