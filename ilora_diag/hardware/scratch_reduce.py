@@ -45,7 +45,7 @@ def threads_per_sm(compute_capability: tuple[int, int]) -> int:
     """Resident threads of a multiprocessor (CUDA programming guide, table of compute capabilities)."""
     if compute_capability == (7, 5):
         return 1024
-    return 1536 if compute_capability[0] == 8 and compute_capability[1] > 0 or compute_capability[0] == 12 else 2048
+    return 1536 if (compute_capability[0] == 8 and compute_capability[1] > 0) or compute_capability[0] == 12 else 2048
 
 
 def _last_power_of_two(number: int) -> int:
