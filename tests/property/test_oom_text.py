@@ -56,7 +56,9 @@ def test_any_text_is_read(text: str | bytes) -> None:
 
 
 @settings(max_examples=40, deadline=None)
-@given(st.text(alphabet="CUDA out of memory. Tried to allocate 0123456789GiB GPU has a total capacity ;()", max_size=300))
+@given(
+    st.text(alphabet="CUDA out of memory. Tried to allocate 0123456789GiB GPU has a total capacity ;()", max_size=300)
+)
 def test_any_scrap_of_a_message_is_judged(scrap: str) -> None:
     found = parse_oom(f"CUDA out of memory. {scrap}")
     if found is not None:
