@@ -30,5 +30,11 @@ def gather_lists(items: list[Item]) -> list[Item]:
     return [item for part in parts for item in part]
 
 
+def leave_ranks() -> None:
+    """Close the process group, if there is one: its threads would end the process while the interpreter does."""
+    if _is_distributed():
+        dist.destroy_process_group()
+
+
 def _is_distributed() -> bool:
     return dist.is_available() and dist.is_initialized()

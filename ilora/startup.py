@@ -14,6 +14,7 @@ from ilora.checkpoint import TeacherCheckpointError
 from ilora.config import Config, ConfigError, check_device, load_config
 from ilora.data import DataError
 from ilora.device import Placement, place
+from ilora.distributed import leave_ranks
 from ilora.llm import LlmError
 from ilora.ranks import Rank, current_rank
 from ilora.rec import CheckpointError
@@ -55,6 +56,7 @@ def start(*, config_file: Path, run_dir: Path, device: str, resume: bool, begin:
         return {"rank": rank.index, "status": "failed", "message": str(error)}
     finally:
         log.close()
+        leave_ranks()
 
 
 def _run(config: Config, run_dir: Path, device: str, resume: bool, log: RunLog, rank: Rank) -> dict[str, object]:
