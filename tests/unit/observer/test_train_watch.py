@@ -115,6 +115,8 @@ def test_a_stop_signal_reaches_the_trainer_and_the_run_counts_as_interrupted(
 ) -> None:
     recorder = Recorder()
     before = signal.getsignal(number)
+    if before is signal.SIG_IGN:
+        pytest.skip(f"{number.name} is ignored here, as under nohup, and what is ignored stays ignored")
     _send_after_first_step(prepared.folder, number)
     trial = watch(prepared, fake_trainer(PATIENT), recorder)
     assert trial.status is Status.INTERRUPTED
