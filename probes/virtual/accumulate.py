@@ -44,9 +44,9 @@ def fill(mode: VirtualDispatch, func: OpOverload, args: tuple[Any, ...], kwargs:
     return mode.compute(func, args, kwargs, involved, None)
 
 
-def is_filled_in_place(target: Tensor, depth: int = 3) -> bool:
-    """Whether the engine asks, `depth` frames up, to fill a tensor that nobody else holds."""
-    if sys._getframe(depth).f_code is not _ENGINE:
+def is_filled_in_place(target: Tensor) -> bool:
+    """Whether the engine called the handler that asks, to fill a tensor that nobody else holds."""
+    if sys._getframe(3).f_code is not _ENGINE:
         return False
     return bool(_storage_uses(target.untyped_storage()._cdata) == sole_holders()[1])
 

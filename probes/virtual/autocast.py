@@ -18,7 +18,7 @@ from torch import Tensor
 from torch._ops import OpOverload
 
 from ilora_diag.hardware.torch_versions import torch_facts
-from probes.virtual.dispatch import is_virtual
+from probes.virtual.keys import is_virtual
 from probes.virtual.machine import Machine
 from probes.virtual.patches import Patches
 

@@ -8,9 +8,8 @@ import torch
 from torch import Tensor
 from torch._ops import OpOverload
 
+from probes.virtual.keys import is_meta
 from probes.virtual.machine import Machine
-
-_is_meta = torch._C.TensorBase.is_meta.__get__  # type: ignore[attr-defined]
 
 # Operators that take host tensors beside device ones: indices, step counters, and copies.
 _MIXED = (
@@ -36,7 +35,7 @@ def check_devices(machine: Machine, func: OpOverload, args: tuple[Any, ...], kwa
     for position, argument in enumerate(func._schema.arguments):
         value = args[position] if position < len(args) else kwargs.get(argument.name)
         for tensor in value if isinstance(value, (list, tuple)) else (value,):
-            if isinstance(tensor, Tensor) and (tensor.dim() > 0 or _is_meta(tensor)):
+            if isinstance(tensor, Tensor) and (tensor.dim() > 0 or is_meta(tensor)):
                 seen.setdefault(_name(machine, tensor), argument.name)
     if len(seen) < 2:
         return
@@ -54,4 +53,4 @@ def check_devices(machine: Machine, func: OpOverload, args: tuple[Any, ...], kwa
 
 
 def _name(machine: Machine, tensor: Tensor) -> str:
-    return f"cuda:{machine.device_of(tensor)}" if _is_meta(tensor) else str(tensor.device)
+    return f"cuda:{machine.device_of(tensor)}" if is_meta(tensor) else str(tensor.device)

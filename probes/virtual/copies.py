@@ -9,8 +9,8 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from probes.virtual.dispatch import is_virtual
 from probes.virtual.errors import NotCarriedError
+from probes.virtual.keys import is_virtual
 
 _UNCOMPUTED = "nobody computed its values; save from a real run"
 

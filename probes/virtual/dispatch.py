@@ -10,7 +10,7 @@ to initialise CUDA while the slot is taken.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable
 from typing import Any
 
 import torch
@@ -22,41 +22,16 @@ from probes.virtual import foreach, kernels, special, values
 from probes.virtual.checks import check_devices
 from probes.virtual.devices import checked
 from probes.virtual.errors import NotCarriedError
+from probes.virtual.keys import as_virtual, has_cuda_key, is_meta, tensors_in
 from probes.virtual.machine import Machine
 from probes.virtual.shapes import ShapeCache
 
-_CUDA_KEY = torch._C.DispatchKey.CUDA
-_is_meta = torch._C.TensorBase.is_meta.__get__  # type: ignore[attr-defined]
-_keys_of = torch._C._dispatch_keys
 _has_kernel = torch._C._dispatch_has_kernel_for_dispatch_key
-_CARD = torch.device("cuda", 0)
 META = torch.device("meta")
 _MATRIX_PRODUCTS = (torch.ops.aten.mm.default, torch.ops.aten.addmm.default)
 
 _Mode: Any = TorchDispatchMode  # its constructor is not typed
 Handler = Callable[["VirtualDispatch", OpOverload, tuple[Any, ...], dict[str, Any]], Any]
-
-
-def is_virtual(value: object) -> bool:
-    """Whether a value is a tensor of the virtual device."""
-    return isinstance(value, Tensor) and _is_meta(value) and _keys_of(value).has(_CUDA_KEY)
-
-
-def as_virtual(meta: Tensor) -> Tensor:
-    """A meta tensor as one of the virtual device: same storage, CUDA's dispatch keys."""
-    made: Tensor = Tensor._make_subclass(Tensor, meta, False, device_for_backend_keys=_CARD)
-    return made
-
-
-def tensors_in(args: Iterable[Any]) -> Iterator[Tensor]:
-    """The tensors among arguments, one level of lists deep, as operators' schemas have them."""
-    for value in args:
-        if isinstance(value, Tensor):
-            yield value
-        elif isinstance(value, (list, tuple)):
-            for member in value:
-                if isinstance(member, Tensor):
-                    yield member
 
 
 # Composite elsewhere, one kernel on CUDA.
@@ -91,7 +66,7 @@ class VirtualDispatch(_Mode):  # type: ignore[misc]
         involved = list(tensors_in(args))
         if kwargs:
             involved.extend(tensors_in(kwargs.values()))
-        ours = any(_is_meta(tensor) and _keys_of(tensor).has(_CUDA_KEY) for tensor in involved)
+        ours = any(is_meta(tensor) and has_cuda_key(tensor) for tensor in involved)
         target = self._target(kwargs, ours)
         if not ours and target is None:
             return func(*args, **kwargs)
@@ -113,9 +88,9 @@ class VirtualDispatch(_Mode):  # type: ignore[misc]
         """The ordinary way: shapes on meta, blocks for new storages, values where they are small and known."""
         machine = self.machine
         device = target
-        hosts = [tensor for tensor in involved if not _is_meta(tensor)]
+        hosts = [tensor for tensor in involved if not is_meta(tensor)]
         if device is None:
-            device = machine.device_of(next(tensor for tensor in involved if _is_meta(tensor)))
+            device = machine.device_of(next(tensor for tensor in involved if is_meta(tensor)))
         if hosts or len(machine.cards) > 1:
             check_devices(machine, func, args, kwargs)
             if hosts:
@@ -179,7 +154,7 @@ class VirtualDispatch(_Mode):  # type: ignore[misc]
         )
 
     def _settle_one(self, out: Tensor, device: int, func: OpOverload, args: tuple[Any, ...]) -> Tensor:
-        if not _is_meta(out):
+        if not is_meta(out):
             return out
         machine = self.machine
         storage = out.untyped_storage()
@@ -188,7 +163,7 @@ class VirtualDispatch(_Mode):  # type: ignore[misc]
             machine.adopt(storage, device, func._name, module=machine.watch.heir_of(args))
         elif machine.ledger.sizes[entry.number] != storage.nbytes():
             machine.resize(storage)
-        return out if _keys_of(out).has(_CUDA_KEY) else as_virtual(out)
+        return out if has_cuda_key(out) else as_virtual(out)
 
     def _target(self, kwargs: dict[str, Any], ours: bool) -> int | None:
         """Index of the card a `device` argument names; None if it names none of ours.
@@ -235,7 +210,7 @@ def _cannot_multiply(left: Tensor, right: Tensor) -> str:
 
 
 def _host_to_meta(value: Any) -> Any:
-    if isinstance(value, Tensor) and not _is_meta(value):
+    if isinstance(value, Tensor) and not is_meta(value):
         return value.to(META)
     return value
 
@@ -247,10 +222,6 @@ def _hosts_to_meta(args: tuple[Any, ...]) -> tuple[Any, ...]:
         else _host_to_meta(value)
         for value in args
     )
-
-
-def _no_meta_kernel(func: OpOverload, error: BaseException) -> NotCarriedError:
-    return NotCarriedError(f"the operator {func}", f"it has no meta kernel ({_first_line(error)})")
 
 
 def _first_line(error: BaseException) -> str:

@@ -12,8 +12,8 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from probes.virtual.dispatch import is_virtual
 from probes.virtual.errors import NotCarriedError, refusing
+from probes.virtual.keys import is_virtual
 from probes.virtual.machine import Machine
 from probes.virtual.patches import Patches
 

@@ -11,13 +11,13 @@ from torch._ops import OpOverload
 
 from probes.virtual import accumulate, kernels, values
 from probes.virtual.errors import NotCarriedError
+from probes.virtual.keys import is_meta, tensors_in
 
 if TYPE_CHECKING:
     from probes.virtual.dispatch import VirtualDispatch
 
 aten = torch.ops.aten
 Handler = Callable[["VirtualDispatch", OpOverload, tuple[Any, ...], dict[str, Any]], Any]
-_is_meta = torch._C.TensorBase.is_meta.__get__  # type: ignore[attr-defined]
 META, CPU = torch.device("meta"), torch.device("cpu")
 
 
@@ -26,14 +26,14 @@ def _to_copy(mode: VirtualDispatch, func: OpOverload, args: tuple[Any, ...], kwa
     device = kwargs.get("device")
     if device is not None and device.type == "cpu":
         return _to_host(mode, source, kwargs)
-    if device is not None and device.type == "meta" and not _is_meta(source):
+    if device is not None and device.type == "meta" and not is_meta(source):
         return func(*args, **kwargs)
     machine = mode.machine
     index = machine.device_of(source) if device is None or device.type == "meta" else mode.index(device)
     meta_kwargs = {**kwargs, "device": META}
-    shape = source if _is_meta(source) else source.to(META)
+    shape = source if is_meta(source) else source.to(META)
     out = mode.settle(mode.run_on_meta(func, (shape,), meta_kwargs), index, func)
-    if not _is_meta(source):
+    if not is_meta(source):
         machine.watch.mark_input(out)
     value = values.known(machine, source) if values.is_small(source) else None
     if value is not None:
@@ -54,7 +54,7 @@ def _to_host(mode: VirtualDispatch, source: Tensor, kwargs: dict[str, Any]) -> T
 def _copy_(mode: VirtualDispatch, func: OpOverload, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
     target, source = args[0], args[1]
     machine = mode.machine
-    if not _is_meta(target):
+    if not is_meta(target):
         value = values.known(machine, source)
         if value is None:
             machine.notes.add("values copied from the card to the host are zeros")
@@ -91,7 +91,7 @@ def _sized_by_values(mode: VirtualDispatch, func: OpOverload, args: tuple[Any, .
     """Outputs whose size depends on values: exact where they are known, else the largest they can be."""
     machine = mode.machine
     tensors = [value for value in args if isinstance(value, Tensor)]
-    device = machine.device_of(next(tensor for tensor in tensors if _is_meta(tensor)))
+    device = machine.device_of(next(tensor for tensor in tensors if is_meta(tensor)))
     hosts = [values.known(machine, tensor) for tensor in tensors]
     if all(host is not None for host in hosts):
         queue = iter(hosts)
@@ -132,34 +132,28 @@ def _all_unique(tensor: Tensor, *args: Any, **kwargs: Any) -> tuple[Tensor, Tens
 
 def _index(mode: VirtualDispatch, func: OpOverload, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
     """Indexing: host indices are copied to the card, and boolean masks become the indices of their true places."""
-    device = mode.machine.device_of(next(tensor for tensor in _flat(args) if _is_meta(tensor)))
+    device = mode.machine.device_of(next(tensor for tensor in tensors_in(args) if is_meta(tensor)))
     given = args[1]
     indices: list[Any] = []
     for index in given:
         if index is None:
             indices.append(None)
         elif index.dtype in (torch.bool, torch.uint8):
-            on_card = index if _is_meta(index) else _upload(mode, index, device)
+            on_card = index if is_meta(index) else _upload(mode, index, device)
             found = _sized_by_values(mode, aten.nonzero.default, (on_card,), {})
             indices.extend(
                 mode.compute(aten.select.int, (found, 1, dim), {}, [found], None) for dim in range(index.dim())
             )
         else:
-            indices.append(index if _is_meta(index) else _upload(mode, index, device))
+            indices.append(index if is_meta(index) else _upload(mode, index, device))
     new_args = (args[0], indices, *args[2:])
     if func is aten.index_put.default and accumulate.is_filled_in_place(args[0]):
         func = aten.index_put_.default
-    return mode.compute(func, new_args, kwargs, list(_flat(new_args)), None)
+    return mode.compute(func, new_args, kwargs, list(tensors_in(new_args)), None)
 
 
 def _upload(mode: VirtualDispatch, host: Tensor, device: int) -> Tensor:
     return _to_copy(mode, aten._to_copy.default, (host,), {"device": torch.device("cuda", device)})  # type: ignore[no-any-return]
-
-
-def _flat(args: tuple[Any, ...]) -> list[Tensor]:
-    from probes.virtual.dispatch import tensors_in
-
-    return list(tensors_in(args))
 
 
 def _equal(mode: VirtualDispatch, func: OpOverload, args: tuple[Any, ...], kwargs: dict[str, Any]) -> bool:
@@ -185,7 +179,7 @@ def _efficient_backward(mode: VirtualDispatch, func: OpOverload, args: tuple[Any
     """With fewer key heads, which 2.14 allows and the installed version may not: gradients in the keys' own shape."""
     _, query, key, value = args[:4]
     if key.shape[1] == query.shape[1]:
-        return mode.compute(func, args, kwargs, _flat(args), None)
+        return mode.compute(func, args, kwargs, list(tensors_in(args)), None)
     device = mode.machine.device_of(query)
     parts = [_heads_last_like(tensor) for tensor in (query, key, value)]
     out = mode.settle((*parts, None), device, func)

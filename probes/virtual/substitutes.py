@@ -15,8 +15,8 @@ import torch
 from torch import Tensor
 
 from probes.virtual.attention import Attention
-from probes.virtual.dispatch import is_virtual
 from probes.virtual.errors import refusing
+from probes.virtual.keys import is_virtual
 from probes.virtual.machine import Machine
 from probes.virtual.patches import Patches
 from probes.virtual.watch import Watch

@@ -13,11 +13,11 @@ import torch
 from torch import Tensor
 from torch._ops import OpOverload
 
+from probes.virtual.keys import is_meta
 from probes.virtual.machine import Machine
 
 MAX_BYTES = 4 << 20
 MAX_FLOATS = 64
-_is_meta = torch._C.TensorBase.is_meta.__get__  # type: ignore[attr-defined]
 _Storage: Any = torch.UntypedStorage
 _DECIDING = {
     torch.ops.aten.bitwise_or.Tensor: True,
@@ -41,7 +41,7 @@ def is_small(tensor: Tensor) -> bool:
 
 def known(machine: Machine, tensor: Tensor) -> Tensor | None:
     """The values of a virtual tensor as a host tensor that shares memory with its other views, if they are known."""
-    if not _is_meta(tensor):
+    if not is_meta(tensor):
         return tensor
     storage = machine.values.get(tensor.untyped_storage()._cdata)
     if storage is None:
@@ -72,9 +72,7 @@ def worth_trying(machine: Machine, func: OpOverload, involved: list[Tensor], out
     if func._name.startswith("aten::set_"):
         return False  # the tensor now looks at another storage, and values go with storages
     values = machine.values
-    return bool(values) and any(
-        not _is_meta(tensor) or tensor.untyped_storage()._cdata in values for tensor in involved
-    )
+    return bool(values) and any(not is_meta(tensor) or tensor.untyped_storage()._cdata in values for tensor in involved)
 
 
 def propagate(machine: Machine, func: OpOverload, args: tuple[Any, ...], kwargs: dict[str, Any], out: Any) -> None:
@@ -105,7 +103,7 @@ def propagate(machine: Machine, func: OpOverload, args: tuple[Any, ...], kwargs:
     results = [result] if isinstance(result, Tensor) else list(result or ())
     for tensor, value in zip(outs, results, strict=False):
         key = tensor.untyped_storage()._cdata
-        if _is_meta(tensor) and isinstance(value, Tensor) and key not in machine.values:
+        if is_meta(tensor) and isinstance(value, Tensor) and key not in machine.values:
             remember(machine, tensor, value)
 
 
@@ -152,5 +150,5 @@ def _written(func: OpOverload, args: tuple[Any, ...], kwargs: dict[str, Any]) ->
         if argument.alias_info is not None and argument.alias_info.is_write:
             value = args[position] if position < len(args) else kwargs.get(argument.name)
             members = value if isinstance(value, (list, tuple)) else (value,)
-            found.extend(member for member in members if isinstance(member, Tensor) and _is_meta(member))
+            found.extend(member for member in members if isinstance(member, Tensor) and is_meta(member))
     return found

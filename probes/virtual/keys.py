@@ -1,0 +1,44 @@
+"""What makes a tensor virtual: storage on `meta`, dispatch keys of CUDA.
+
+`is_meta` asks C++, past the attribute of the same name, which tells users that virtual tensors are on `cuda`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator
+from typing import Any
+
+import torch
+from torch import Tensor
+
+_CUDA_KEY = torch._C.DispatchKey.CUDA
+_CARD = torch.device("cuda", 0)
+_keys_of = torch._C._dispatch_keys
+is_meta = torch._C.TensorBase.is_meta.__get__  # type: ignore[attr-defined]
+
+
+def has_cuda_key(tensor: Tensor) -> bool:
+    """Whether a tensor's operators go to CUDA; of one on meta: whether it is virtual already."""
+    return _keys_of(tensor).has(_CUDA_KEY)
+
+
+def is_virtual(value: object) -> bool:
+    """Whether a value is a tensor of the virtual device."""
+    return isinstance(value, Tensor) and is_meta(value) and has_cuda_key(value)
+
+
+def as_virtual(meta: Tensor) -> Tensor:
+    """A meta tensor as one of the virtual device: same storage, CUDA's dispatch keys."""
+    made: Tensor = Tensor._make_subclass(Tensor, meta, False, device_for_backend_keys=_CARD)
+    return made
+
+
+def tensors_in(args: Iterable[Any]) -> Iterator[Tensor]:
+    """The tensors among arguments, one level of lists deep, as operators' schemas have them."""
+    for value in args:
+        if isinstance(value, Tensor):
+            yield value
+        elif isinstance(value, (list, tuple)):
+            for member in value:
+                if isinstance(member, Tensor):
+                    yield member
