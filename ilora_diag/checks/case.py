@@ -117,10 +117,6 @@ class Case:
         """Whether something is complained about."""
         return bool(self.error.strip()) or (self.reading is not None and self.reading.num_bytes > 0)
 
-    def matched(self, *signatures: str) -> bool:
-        """Whether the reading found one of the signatures."""
-        return self.reading is not None and self.reading.has(*signatures)
-
     def error_says(self, pattern: str, *signatures: str) -> Evidence | None:
         """The place of the error text that a pattern or a signature describes; case does not matter."""
         found = re.search(pattern, self.error, re.IGNORECASE) if pattern else None

@@ -154,7 +154,3 @@ class Pool:
     def blocks(self) -> list[Block]:
         """Every free block in the order PyTorch walks them: stream, size, address."""
         return [entry[2] for stream in sorted(self.free) for entry in self.free[stream]]
-
-    def unmapped_blocks(self) -> list[Block]:
-        """Every unmapped stretch, by stream and address."""
-        return [entry[1] for stream in sorted(self.unmapped) for entry in self.unmapped[stream]]

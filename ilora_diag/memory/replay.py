@@ -9,7 +9,7 @@ from typing import Any
 
 from ilora_diag.memory.allocator import Block, CachingAllocator
 from ilora_diag.memory.history import Event, Window, read_window
-from ilora_diag.memory.segments import FREE, SegmentView
+from ilora_diag.memory.segments import SegmentView
 from ilora_diag.memory.settings import AllocatorSettings
 
 
@@ -145,8 +145,3 @@ class _Runner:
             self.differences.append(
                 Difference(event=index, action=action, quantity=quantity, recorded=recorded, modelled=modelled)
             )
-
-
-def used_blocks(segments: Iterable[SegmentView]) -> dict[int, int]:
-    """Size by address of every block in use or waiting."""
-    return {block.address: block.size for segment in segments for block in segment.blocks if block.state != FREE}

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from ilora_diag.schema import Evidence, Finding, Severity, Unavailable
-from ilora_diag.schema.env_check import CheckSection, EnvCheck, Status, Verdict
+from ilora_diag.schema.env_check import CheckSection, EnvCheck, Status
 from ilora_diag.schema.known import Known, Value
 from ilora_diag.units import format_bytes
 from reports.blocks import Block, Bullets, Code, Document, Paragraph, Section, Table, Text, code
@@ -165,8 +165,3 @@ def counts(check: EnvCheck, words: Words) -> str:
         unknowns=len(undecided) + len(unknown),
         skipped=len(skipped),
     )
-
-
-def is_fine(check: EnvCheck) -> bool:
-    """Whether nothing is wrong; warnings aside."""
-    return check.verdict is Verdict.HEALTHY
