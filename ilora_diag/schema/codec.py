@@ -195,18 +195,24 @@ _JSON = json.JSONDecoder(parse_constant=_refuse_constant)
 
 def _stands(spec: Field[Any], value: JsonObject) -> bool:
     """Whether the field is to be read: it is there, or must be."""
-    if spec.name in value:
+    if _key_of(spec) in value:
         return True
     return spec.default is NO_DEFAULT and spec.default_factory is NO_DEFAULT
 
 
 def _field(spec: Field[Any], decoder: Decoder, value: JsonObject, major: int) -> Any:
-    if spec.name not in value:
-        raise SchemaError(spec.name, MISSING, "a value")
+    key = _key_of(spec)
+    if key not in value:
+        raise SchemaError(key, MISSING, "a value")
     try:
-        return decoder(value[spec.name], major)
+        return decoder(value[key], major)
     except SchemaError as error:
-        raise error.under(spec.name) from error.__cause__
+        raise error.under(key) from error.__cause__
+
+
+def _key_of(spec: Field[Any]) -> str:
+    """The key of a field: its name, without the underscore that keeps it apart from a keyword (`pass_`)."""
+    return spec.name.removesuffix("_")
 
 
 def _item(decoder: Decoder, value: list[Any], index: int, major: int) -> Any:
@@ -220,7 +226,7 @@ def _encode(value: Any) -> Any:
     if isinstance(value, Unavailable):
         return {"unavailable": value.reason, "source": value.source}
     if is_dataclass(value):
-        return {spec.name: _encode(getattr(value, spec.name)) for spec in fields(value)}
+        return {_key_of(spec): _encode(getattr(value, spec.name)) for spec in fields(value)}
     if isinstance(value, tuple):
         return [_encode(item) for item in value]
     if isinstance(value, Enum):

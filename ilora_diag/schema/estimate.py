@@ -11,6 +11,7 @@ from typing import ClassVar
 
 from ilora_diag.schema.errors import require
 from ilora_diag.schema.known import Known, Settings, Unavailable, is_ordered, require_sizes, require_unique
+from ilora_diag.schema.report import Skipped
 from ilora_diag.schema.timeline import Category, CategoryShare, ModuleShare
 
 
@@ -170,6 +171,10 @@ class Estimate:
         curve: for the timeline figure; thinned, the peak kept.
         assumptions: what was assumed where it could not be known, in words.
         duration_s: seconds of the whole estimate in the measured process.
+        typed: the arguments of the configuration as typed (`llm=opt-125m`, `--config FILE`), for the commands that go
+            on from here.
+        observed_bytes: what the reader sees in use on the first card; None if nobody said.
+        skipped: figures that could not be drawn where this was written.
     """
 
     SCHEMA: ClassVar[str] = "estimate"
@@ -194,6 +199,9 @@ class Estimate:
     num_requests: int
     assumptions: tuple[str, ...]
     duration_s: float
+    typed: tuple[str, ...] = ()
+    observed_bytes: int | None = None
+    skipped: tuple[Skipped, ...] = ()
 
     def __post_init__(self) -> None:
         require(len(self.cards) > 0, "an estimate is for at least one card")

@@ -1,0 +1,92 @@
+"""What can be relaxed from outside, on code that we do not own, and structure that our configuration has no key for.
+
+The names are the contract between the observer, which makes factors of them, and the probes, which carry them out
+(`probes.interventions`). An intervention changes nothing of a script's text: it acts on calls of PyTorch, transformers
+and PEFT that the script makes.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from ilora_diag.schema.bisect import FactorKind
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Intervention:
+    """One row.
+
+    Attributes:
+        name: as in `apply.NAME`.
+        kind: BINARY: applied (true) or not. ORDERED: the value is a number, the one in force halved again and again.
+            UNORDERED: the value names what to act on.
+        category: word of the vocabulary of causes.
+        cost: of `ilora_diag.bisect.costs`.
+        meaning: what it does, in one sentence.
+        lowest: of an ordered one.
+    """
+
+    name: str
+    kind: FactorKind
+    category: str
+    cost: str
+    meaning: str
+    lowest: int = 1
+
+
+_B, _O, _U = FactorKind.BINARY, FactorKind.ORDERED, FactorKind.UNORDERED
+
+
+def _row(name: str, kind: FactorKind, category: str, cost: str, meaning: str, lowest: int = 1) -> Intervention:
+    return Intervention(name=name, kind=kind, category=category, cost=cost, meaning=meaning, lowest=lowest)
+
+
+INTERVENTIONS: dict[str, Intervention] = {
+    row.name: row
+    for row in (
+        _row("release", _U, "retained_outputs", "none", "Empties what a named holder keeps, after every step."),
+        _row("drop_copy", _U, "second_model_copy", "none", "Lets a named second copy of weights go before training."),
+        _row("no_kv_cache", _B, "kv_cache_in_training", "none", "Calls models with use_cache=False while they train."),
+        _row("no_hidden_states", _B, "hidden_states_output", "none", "Calls models with output_hidden_states=False."),
+        _row("trim_padding", _B, "padding_to_max", "none", "Cuts columns that are padding in every sample of a batch."),
+        _row("target_logits", _B, "full_logits", "none", "Computes logits where a label is, and nowhere else."),
+        _row("sdpa_attention", _B, "eager_attention", "none", "Uses scaled-dot-product attention instead of eager."),
+        _row("nonreentrant_checkpointing", _B, "reentrant_checkpoint", "none", "Checkpoints with use_reentrant=False."),
+        _row("no_grad_validation", _B, "retained_graph", "none", "Runs models that are in eval mode without a graph."),
+        _row("plain_lora", _B, "dense_expert_outputs", "less_capacity", "Adapters without a mixture of experts."),
+        _row("freeze_base", _B, "optimizer_states", "less_capacity", "Trains adapters and heads alone, base frozen."),
+        _row("plain_loader", _B, "oom_live_tensors", "little_slower", "No worker processes and no pinned memory."),
+        _row("checkpointing", _B, "oom_live_tensors", "slower", "Recomputes activations of transformers' models."),
+        _row("autocast_bf16", _B, "oom_live_tensors", "rounded_weights", "Runs models under bfloat16 autocast."),
+        _row("stateless_optimizer", _B, "optimizer_states", "other_dynamics", "SGD in place of Adam and its kin."),
+        _row(
+            "batch_size", _O, "batch_too_large", "fewer_samples_a_step", "Samples of a batch that a DataLoader makes."
+        ),
+        _row("seq_len", _O, "sequence_too_long", "shorter_history", "Tokens of a sample, the first ones kept.", 16),
+    )
+}
+"""By name, in the order in which equally likely ones are tried."""
+
+PARTS: dict[str, tuple[str, ...]] = {
+    "components": ("both", "llm", "rec"),
+    "load_order": ("llm_first", "rec_first"),
+    "rec_weights": ("checkpoint", "random"),
+}
+"""`parts.NAME` -> values, the ordinary one first."""
+
+NEW_CATEGORIES: dict[str, str] = {
+    "retained_graph": "Results are kept with the graph that made them, step after step.",
+    "retained_outputs": "Results of earlier steps are kept on the card.",
+    "second_model_copy": "Weights are on the card twice, or were replaced and are still held.",
+    "kv_cache_in_training": "Keys and values are cached for a generation that never comes.",
+    "hidden_states_output": "The hidden states of every layer are asked for.",
+    "dense_expert_outputs": "The output of every expert is written out before they are mixed.",
+    "full_logits": "Logits over the vocabulary are computed where no label asks for them.",
+    "padding_to_max": "Samples are padded to the longest that is allowed, not to the longest that is there.",
+    "eager_attention": "Attention writes out the scores of every head.",
+    "optimizer_states": "The optimizer keeps states of more parameters than are meant to train.",
+    "placement_tensor": "One tensor cannot be placed on the card.",
+    "batch_too_large": "The batch needs more than the card has.",
+    "sequence_too_long": "The samples are longer than the card can take.",
+}
+"""Causes that only trials find, beside those of `ilora_diag.checks.categories`."""
