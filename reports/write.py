@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 
-from ilora_diag.schema import Estimate, Report, ScriptRun, Skipped, Unavailable, to_json
+from ilora_diag.schema import Estimate, Report, ScriptRun, Unavailable, to_json
 from reports.figures import draw_estimate_figures, draw_figures
 from reports.files import whole_file
 from reports.json import JsonRenderer
@@ -41,39 +40,27 @@ def write_report(report: Report, folder: Path, lang: str) -> Report:
     return written
 
 
-def write_estimate(
-    estimate: Estimate,
-    folder: Path,
-    lang: str,
-    *,
-    observed_bytes: int | None = None,
-    overrides: Sequence[str] = (),
-) -> tuple[Skipped, ...]:
+def write_estimate(estimate: Estimate, folder: Path, lang: str) -> Estimate:
     """Draw an estimate's figures and write `estimate.json` and the Markdown that refers to them, which comes last.
 
     Args:
         estimate: the record.
         folder: where to; it exists.
         lang: "en" or "ja", of Markdown and figures.
-        observed_bytes: what the reader sees in use, as `estimate_document` takes it.
-        overrides: the configuration as typed, likewise.
 
     Returns:
-        The figures that could not be drawn; the Markdown says so too.
+        The estimate as written: with the figures that could not be drawn.
 
     Raises:
         OSError: the folder cannot be written; a document that stood there is untouched.
     """
-    skipped = draw_estimate_figures(estimate, folder, lang)
-    document = estimate_document(
-        estimate, lang, observed_bytes=observed_bytes, overrides=overrides, figures=True, skipped=skipped
-    )
-    texts = {ESTIMATE_NAME: to_json(estimate, indent=2) + "\n", MARKDOWN_NAME: render_document(document)}
-    _write(texts, folder)
-    return skipped
+    written = replace(estimate, skipped=draw_estimate_figures(estimate, folder, lang))
+    markdown = render_document(estimate_document(written, lang, figures=True))
+    _write({ESTIMATE_NAME: to_json(written, indent=2) + "\n", MARKDOWN_NAME: markdown}, folder)
+    return written
 
 
-def write_run(run: ScriptRun, folder: Path, lang: str) -> tuple[Skipped, ...]:
+def write_run(run: ScriptRun, folder: Path, lang: str) -> ScriptRun:
     """Draw the figures of a script's run and write `run.json` and the Markdown that refers to them, which comes last.
 
     Args:
@@ -82,16 +69,17 @@ def write_run(run: ScriptRun, folder: Path, lang: str) -> tuple[Skipped, ...]:
         lang: "en" or "ja", of Markdown and figures.
 
     Returns:
-        The figures that could not be drawn; the Markdown says so too.
+        The run as written: with the figures that could not be drawn.
 
     Raises:
         OSError: the folder cannot be written; a document that stood there is untouched.
     """
-    estimate = run.estimate
-    skipped = () if isinstance(estimate, Unavailable) else draw_estimate_figures(estimate, folder, lang)
-    document = run_document(run, lang, figures=True, skipped=skipped)
-    _write({RUN_NAME: to_json(run, indent=2) + "\n", MARKDOWN_NAME: render_document(document)}, folder)
-    return skipped
+    estimate, written = run.estimate, run
+    if not isinstance(estimate, Unavailable):
+        written = replace(run, estimate=replace(estimate, skipped=draw_estimate_figures(estimate, folder, lang)))
+    markdown = render_document(run_document(written, lang, figures=True))
+    _write({RUN_NAME: to_json(written, indent=2) + "\n", MARKDOWN_NAME: markdown}, folder)
+    return written
 
 
 def _write(texts: dict[str, str], folder: Path) -> None:

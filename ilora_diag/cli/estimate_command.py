@@ -65,13 +65,14 @@ def run_estimate(options: EstimateOptions, *, lang: Lang | None) -> ExitCode:
     except EstimateError as error:
         raise CommandError(str(error), NO_ANSWER.get(error.kind, ExitCode.FAILURE)) from error
     typed = (*(("--config", options.config) if options.config else ()), *options.overrides)
+    asked = replace(found, typed=typed, observed_bytes=observed)
     if options.as_json:
-        emit(to_json(found, indent=2))
+        emit(to_json(asked, indent=2))
     else:
-        screen.show(found, observed, typed)
+        screen.show(asked)
     if options.out is not None:
-        _write(found, options.out, language, observed, typed)
-    return exit_code(found)
+        _write(asked, options.out, language)
+    return exit_code(asked)
 
 
 def exit_code(found: Estimate) -> ExitCode:
@@ -112,10 +113,10 @@ class _Screen:
             self._has_headline = True
             emit(estimate_headline(found, self._lang))
 
-    def show(self, found: Estimate, observed: int | None, typed: tuple[str, ...]) -> None:
+    def show(self, found: Estimate) -> None:
         """Everything else."""
         self.show_headline(found)
-        document = estimate_document(found, self._lang, observed_bytes=observed, overrides=typed)
+        document = estimate_document(found, self._lang)
         first, *rest = document.sections
         untold = replace(document, sections=(replace(first, blocks=first.blocks[1:]), *rest))
         width = shutil.get_terminal_size().columns if sys.stdout.isatty() else None
@@ -123,10 +124,10 @@ class _Screen:
         emit("\n" + renderer.render_document(untold))
 
 
-def _write(found: Estimate, folder: Path, lang: Lang, observed: int | None, typed: tuple[str, ...]) -> None:
+def _write(found: Estimate, folder: Path, lang: Lang) -> None:
     try:
         folder.mkdir(parents=True, exist_ok=True)
-        write_estimate(found, folder, lang.value, observed_bytes=observed, overrides=typed)
+        write_estimate(found, folder, lang.value)
     except OSError as error:
         raise CommandError(f"--out {folder} cannot be written: {error}", ExitCode.USAGE) from error
     note(f"written: {folder / MARKDOWN_NAME}")

@@ -1,4 +1,4 @@
-"""`ilora-diag report`: a run's report again, from what its folder holds."""
+"""`ilora-diag report`: a report again, from what its folder holds."""
 
 from __future__ import annotations
 
@@ -19,7 +19,9 @@ class Format(StrEnum):
 
 
 def report(
-    run: Annotated[Path, typer.Argument(metavar="RUN", help="Folder of a run, such as reports/runs/<time>-<id>.")],
+    run: Annotated[
+        Path, typer.Argument(metavar="RUN", help="Folder that train, or --out of estimate or run, has written.")
+    ],
     *,
     lang: Annotated[Lang | None, typer.Option(help="Language. [default: that of the locale]")] = None,
     output: Annotated[
@@ -29,9 +31,10 @@ def report(
         bool, typer.Option("--check", help="Check that files, links and numbers of the written report hold.")
     ] = False,
 ) -> None:
-    """Build a run's report again.
+    """Build a report again.
 
-    It is made from the run's log, journal and configuration.
+    That of a training is made from its log, journal and configuration; that of an estimate or of a script's run from
+    its record.
 
     Without --format and --check, report.md, report.json and the figures are written anew.
     Exit status: 0 done; 1 the written report does not hold; 2 no such run.

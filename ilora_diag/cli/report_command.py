@@ -4,59 +4,157 @@ from __future__ import annotations
 
 import os
 import time
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
 from importlib.metadata import version
 from pathlib import Path
+from typing import Any, Generic, TypeVar
 
 from ilora_diag.cli.exit_codes import CommandError, ExitCode
 from ilora_diag.cli.show import on_terminal
 from ilora_diag.cli.streams import Lang, chosen_lang, emit
 from ilora_diag.engine.events import RUNLOG_NAME
 from ilora_diag.engine.redact import this_identity
-from ilora_diag.engine.report_check import check_report
+from ilora_diag.engine.report_check import check_rendering, check_report
 from ilora_diag.engine.run_folder import is_running
 from ilora_diag.engine.runlog import EFFECTIVE_NAME, RunFolderError
 from ilora_diag.engine.train_report import build_report
-from reports.json import JsonRenderer
-from reports.markdown import MarkdownRenderer
-from reports.messages import Words
-from reports.write import MARKDOWN_NAME, write_report
+from ilora_diag.schema import Estimate, Report, SchemaError, ScriptRun, from_json, to_json
+from ilora_diag.schema.codec import Record
+from reports.blocks import Document
+from reports.markdown import render_document
+from reports.messages import LANGUAGES, Words
+from reports.view import train_document
+from reports.view.estimate import estimate_document
+from reports.view.run import run_document
+from reports.write import ESTIMATE_NAME, MARKDOWN_NAME, RUN_NAME, write_estimate, write_report, write_run
+
+R = TypeVar("R", bound=Record)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RecordKind(Generic[R]):
+    """A kind of folder whose report is made from one record that stands in it.
+
+    Attributes:
+        file: the record's name in the folder.
+        record: its class.
+        document: the report as it stands in the folder, in a language.
+        write: writes report and figures anew, and returns the record as written.
+    """
+
+    file: str
+    record: type[R]
+    document: Callable[[R, str], Document]
+    write: Callable[[R, Path, str], R]
+
+
+RECORD_KINDS: Mapping[str, RecordKind[Any]] = {
+    f"ilora-diag/{kind.record.SCHEMA}": kind
+    for kind in (
+        RecordKind(
+            file=ESTIMATE_NAME,
+            record=Estimate,
+            document=lambda found, lang: estimate_document(found, lang, figures=True),
+            write=write_estimate,
+        ),
+        RecordKind(
+            file=RUN_NAME,
+            record=ScriptRun,
+            document=lambda found, lang: run_document(found, lang, figures=True),
+            write=write_run,
+        ),
+    )
+}
+"""By the `schema` of the record. A training is no row: its report is made from log, journal and configuration."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Opened:
+    """A folder that was read.
+
+    Attributes:
+        record: what its report is made from.
+        document: the report in a language.
+        write: writes it anew in a language, and returns it as written.
+        check: what is wrong with the written report.
+        brief: whether only the sections that matter when the command ends are shown where it was typed.
+    """
+
+    record: Record
+    document: Callable[[str], Document]
+    write: Callable[[str], Document]
+    check: Callable[[], tuple[str, ...]]
+    brief: bool
 
 
 def run_report(run: Path, *, lang: Lang | None, output: str | None, check: bool) -> ExitCode:
-    """Render or check a run's report.
+    """Render or check the report of a folder.
 
     Raises:
-        CommandError: no such run, or its folder cannot be written.
+        CommandError: nothing there that a report is made from, or the folder cannot be written.
     """
-    if not (run / RUNLOG_NAME).is_file() and not (run / EFFECTIVE_NAME).is_file():
-        raise CommandError(
-            f"{run} holds no run (neither {RUNLOG_NAME} nor {EFFECTIVE_NAME}): name a folder that `ilora-diag train` "
-            "wrote, such as reports/runs/ID",
-            ExitCode.USAGE,
-        )
-    if is_running(run):
-        raise CommandError(
-            f"{run} is still being trained in; its report comes when that ends. Events so far: {run / RUNLOG_NAME}",
-            ExitCode.INCONCLUSIVE,
-        )
     language = chosen_lang(lang, os.environ)
     try:
-        report = build_report(run, now=time.time(), tool_version=version("ilora-diag"), identity=this_identity())
+        opened = _open(run)
         if check:
-            return _check(check_report(run, report), run, language)
+            return _check(opened.check(), run, language)
         if output == "json":
-            emit(JsonRenderer().render(report))
+            emit(to_json(opened.record, indent=2))
         elif output == "md":
-            emit(MarkdownRenderer(language.value).render(report))
+            emit(render_document(opened.document(language.value)))
         else:
-            written = write_report(report, run, language.value)
-            emit(on_terminal(written, language, brief=False))
+            emit(on_terminal(opened.write(language.value), language, brief=opened.brief))
             emit(Words(language.value)("terminal.report", path=run / MARKDOWN_NAME))
     except RunFolderError as error:
         raise CommandError(str(error), ExitCode.USAGE) from error
     except OSError as error:
         raise CommandError(f"cannot write the report: {error}", ExitCode.FAILURE) from error
     return ExitCode.OK
+
+
+def _open(run: Path) -> Opened:
+    if (run / RUNLOG_NAME).is_file() or (run / EFFECTIVE_NAME).is_file():
+        return _open_training(run)
+    for schema, kind in RECORD_KINDS.items():
+        if (run / kind.file).is_file():
+            return _open_record(run, schema, kind)
+    records = ", ".join(dict.fromkeys(kind.file for kind in RECORD_KINDS.values()))
+    raise CommandError(
+        f"{run} holds no run (none of {RUNLOG_NAME}, {EFFECTIVE_NAME}, {records}): name a folder that "
+        "`ilora-diag train` wrote, such as reports/runs/ID, or `estimate --out` or `run --out`",
+        ExitCode.USAGE,
+    )
+
+
+def _open_training(run: Path) -> Opened:
+    if is_running(run):
+        raise CommandError(
+            f"{run} is still being trained in; its report comes when that ends. Events so far: {run / RUNLOG_NAME}",
+            ExitCode.INCONCLUSIVE,
+        )
+    report: Report = build_report(run, now=time.time(), tool_version=version("ilora-diag"), identity=this_identity())
+    return Opened(
+        record=report,
+        document=lambda lang: train_document(report, lang),
+        write=lambda lang: train_document(write_report(report, run, lang), lang),
+        check=lambda: check_report(run, report),
+        brief=False,
+    )
+
+
+def _open_record(run: Path, schema: str, kind: RecordKind[Any]) -> Opened:
+    try:
+        record = from_json(kind.record, (run / kind.file).read_bytes())
+    except SchemaError as error:
+        raise CommandError(f"{run / kind.file} is not {schema}: {error}", ExitCode.USAGE) from error
+    return Opened(
+        record=record,
+        document=lambda lang: kind.document(record, lang),
+        write=lambda lang: kind.document(kind.write(record, run, lang), lang),
+        check=lambda: check_rendering(run, {lang: kind.document(record, lang) for lang in LANGUAGES}, kind.file),
+        brief=True,
+    )
 
 
 def _check(problems: tuple[str, ...], run: Path, lang: Lang) -> ExitCode:

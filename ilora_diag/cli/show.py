@@ -7,12 +7,12 @@ import shutil
 import sys
 
 from ilora_diag.cli.streams import Lang, wants_colour
-from ilora_diag.schema import Report
+from reports.blocks import Document
 from reports.terminal import TerminalRenderer
 
 
-def on_terminal(report: Report, lang: Lang, *, brief: bool) -> str:
+def on_terminal(document: Document, lang: Lang, *, brief: bool) -> str:
     """The report for this stdout: folded and coloured on a terminal, in full width and plain in a pipe."""
     width = shutil.get_terminal_size().columns if sys.stdout.isatty() else None
     colour = wants_colour(sys.stdout, os.environ)
-    return TerminalRenderer(lang.value, width=width, colour=colour, brief=brief).render(report)
+    return TerminalRenderer(lang.value, width=width, colour=colour, brief=brief).render_document(document)

@@ -21,7 +21,7 @@ from ilora_diag.engine.train_watch import trainer_argv, watch
 from ilora_diag.schema import Report, Status, Trial
 from reports.json import JsonRenderer
 from reports.messages import Words
-from reports.view import headline
+from reports.view import headline, train_document
 from reports.view.outcome import shell
 from reports.write import MARKDOWN_NAME, write_report
 
@@ -91,7 +91,7 @@ def _tell(report: Report, run: PreparedRun, lang: Lang, *, as_json: bool) -> Non
     else:
         emit(f"{headline(report, lang.value)}; {words('terminal.report', path=path)}")
         if sys.stdout.isatty():
-            emit(on_terminal(report, lang, brief=True))
+            emit(on_terminal(train_document(report, lang.value), lang, brief=True))
     if trial.status is Status.OK:
         return
     error = report.train.outcome.error if report.train else None

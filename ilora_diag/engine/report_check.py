@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import fields, is_dataclass
 from pathlib import Path
 
 from ilora_diag.schema import Report, SchemaError, from_json
 from reports.blocks import Bullets, Code, Document, Figure, Span, Table, Text, spans
-from reports.markdown import MarkdownRenderer
+from reports.markdown import render_document
 from reports.messages import LANGUAGES
 from reports.view import train_document
 from reports.write import JSON_NAME, MARKDOWN_NAME
@@ -23,23 +23,34 @@ def check_report(folder: Path, evidence: Report) -> tuple[str, ...]:
     """
     try:
         report = from_json(Report, (folder / JSON_NAME).read_bytes())
-        markdown = (folder / MARKDOWN_NAME).read_text(encoding="utf-8")
-    except (OSError, SchemaError, UnicodeDecodeError) as error:
+    except (OSError, SchemaError) as error:
         return (f"cannot read the report: {error}",)
     if report.train is None:
         return (f"{JSON_NAME} holds a report of kind {report.kind!r}, not of a training",)
-    return (*_rendering(report, markdown), *_files(report, folder), *_numbers(report, evidence))
+    documents = {lang: train_document(report, lang) for lang in LANGUAGES}
+    return (*check_rendering(folder, documents, JSON_NAME), *_numbers(report, evidence))
 
 
-def _rendering(report: Report, markdown: str) -> Iterator[str]:
-    if all(MarkdownRenderer(lang).render(report) != markdown for lang in LANGUAGES):
-        yield f"{MARKDOWN_NAME} is not what {JSON_NAME} renders to, in any language: one of them was changed"
+def check_rendering(folder: Path, documents: Mapping[str, Document], record_name: str) -> tuple[str, ...]:
+    """What is wrong with the Markdown in a folder: it is of no language what its record says, or its files are missing.
 
-
-def _files(report: Report, folder: Path) -> Iterator[str]:
-    for target in dict.fromkeys(linked_files(train_document(report, "en"))):
-        if not (folder / target).exists():
-            yield f"{target} is referred to and does not exist"
+    Args:
+        folder: the run folder.
+        documents: what the record renders to, by language.
+        record_name: of the file the record was read from.
+    """
+    try:
+        markdown = (folder / MARKDOWN_NAME).read_text(encoding="utf-8")
+    except (OSError, UnicodeDecodeError) as error:
+        return (f"cannot read the report: {error}",)
+    problems = []
+    if all(render_document(document) != markdown for document in documents.values()):
+        problems.append(
+            f"{MARKDOWN_NAME} is not what {record_name} renders to, in any language: one of them was changed"
+        )
+    linked = dict.fromkeys(target for document in documents.values() for target in linked_files(document))
+    problems += [f"{target} is referred to and does not exist" for target in linked if not (folder / target).exists()]
+    return tuple(problems)
 
 
 def linked_files(document: Document) -> Iterator[str]:

@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from typing import ClassVar
 
 from ilora_diag.schema.errors import require
+from ilora_diag.schema.interval import Interval
 from ilora_diag.schema.known import Known, Settings, Unavailable, is_ordered, require_sizes, require_unique
 from ilora_diag.schema.report import Skipped
 from ilora_diag.schema.timeline import Category, CategoryShare, ModuleShare
@@ -34,18 +35,6 @@ class PeakBytes:
     def __post_init__(self) -> None:
         chain = (self.requested_bytes, self.allocated_bytes, self.reserved_bytes, self.device_used_bytes)
         require(is_ordered(0, *chain), f"0 <= requested <= allocated <= reserved <= device used, got {chain}")
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Interval:
-    """Where the device-used bytes lie, and on what that rests."""
-
-    low_bytes: int
-    high_bytes: int
-    basis: str
-
-    def __post_init__(self) -> None:
-        require(0 <= self.low_bytes <= self.high_bytes, "0 <= low_bytes <= high_bytes in an interval")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

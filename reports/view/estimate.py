@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from dataclasses import replace
 
-from ilora_diag.schema import Estimate, Skipped
+from ilora_diag.schema import Estimate
 from reports.blocks import Document, Section
 from reports.messages import Words
 from reports.view import estimate_cards, estimate_elsewhere, estimate_peak, estimate_rests
@@ -22,37 +21,21 @@ def estimate_headline(estimate: Estimate, lang: str) -> str:
     return estimate_cards.headline(_story(estimate, lang))
 
 
-def estimate_document(
-    estimate: Estimate,
-    lang: str,
-    *,
-    observed_bytes: int | None = None,
-    overrides: Sequence[str] = (),
-    figures: bool = False,
-    skipped: Sequence[Skipped] = (),
-) -> Document:
+def estimate_document(estimate: Estimate, lang: str, *, figures: bool = False) -> Document:
     """The whole estimate. Every section but the configuration is brief, to be shown on a terminal.
+
+    Where the record says what the reader sees in use on the first card, the document says what of it the step does not
+    account for, and how to find where that comes from.
 
     Args:
         estimate: the record.
         lang: "en" or "ja".
-        observed_bytes: what the reader sees in use on the first card: the document then says what of it the step does
-            not account for, and how to find where that comes from.
-        overrides: the arguments of the configuration as typed (`llm=opt-125m`, `--config FILE`), for the commands
-            that go on from here.
         figures: whether the document stands in a folder where `draw_estimate_figures` has drawn.
-        skipped: what that could not draw.
 
     Raises:
         ValueError: an unknown language.
     """
-    story = replace(
-        _story(estimate, lang),
-        observed_bytes=observed_bytes,
-        overrides=tuple(overrides),
-        figures=figures,
-        skipped=tuple(skipped),
-    )
+    story = replace(_story(estimate, lang), figures=figures)
     sections = (
         estimate_cards.answer(story),
         estimate_peak.peak(story),

@@ -45,8 +45,9 @@ def answer(story: EstimateStory) -> Section:
     blocks: list[Block] = [Paragraph(text=(strong(headline(story)),))]
     if len(story.estimate.cards) > 1:
         blocks.append(Paragraph(text=_fitting(story)))
-    if story.observed_bytes is not None:
-        kind, text = estimate_elsewhere.verdict(story, story.observed_bytes)
+    observed = story.estimate.observed_bytes
+    if observed is not None:
+        kind, text = estimate_elsewhere.verdict(story, observed)
         blocks.append(Alert(kind=kind, text=text))
     blocks += [_cards(story), _more_of_cards(story)]
     notes = _notes(story)

@@ -30,7 +30,7 @@ def verdict(story: EstimateStory, observed_bytes: int) -> tuple[AlertKind, str]:
 
 def elsewhere(story: EstimateStory) -> Section | None:
     """The commands that tell where the rest comes from; None where nobody said what they see, or nothing is left."""
-    observed, words, card = story.observed_bytes, story.words, story.card
+    observed, words, card = story.estimate.observed_bytes, story.words, story.card
     if observed is None or _kind(story, observed)[0] != "more":
         return None
     blocks: list[Block] = [Paragraph(text=verdict(story, observed)[1])]
@@ -40,9 +40,9 @@ def elsewhere(story: EstimateStory) -> Section | None:
     commands = {
         "processes": _PROCESSES,
         "card": _CARD,
-        "snapshot": shell("ilora-diag", "snapshot", *story.overrides, "--device", "cuda"),
+        "snapshot": shell("ilora-diag", "snapshot", *story.estimate.typed, "--device", "cuda"),
         "record": shell("ilora-diag", "snapshot", "snapshot.pickle"),
-        "bisect": shell("ilora-diag", "bisect-oom", *story.overrides, "--device", "cuda"),
+        "bisect": shell("ilora-diag", "bisect-oom", *story.estimate.typed, "--device", "cuda"),
     }
     lines = [f"# {words(f'estimate.observed.{key}')}\n{command}\n" for key, command in commands.items()]
     blocks += [Paragraph(text=words("estimate.observed.look")), Code(text="\n".join(lines), language="sh")]

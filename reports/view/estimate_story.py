@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 from dataclasses import dataclass
 
-from ilora_diag.schema import CardEstimate, Estimate, Interval, PhasePeak, Skipped
+from ilora_diag.schema import CardEstimate, Estimate, Interval, PhasePeak
 from ilora_diag.units import format_bytes
 from reports.blocks import Figure, Leaf, Paragraph
 from reports.figures import ESTIMATE_FIGURES, drawn_path
@@ -20,17 +20,12 @@ class EstimateStory:
     """One estimate, and the language it is told in.
 
     Attributes:
-        observed_bytes: what the reader saw in use on the first card; None if nobody said.
-        overrides: the `key=value` arguments the estimate was asked for with, for commands to go on with.
-        figures: whether the figures were drawn beside the document; `skipped` has those that could not be.
+        figures: whether the figures were drawn beside the document, but for those that the record calls skipped.
     """
 
     estimate: Estimate
     words: Words
-    observed_bytes: int | None = None
-    overrides: tuple[str, ...] = ()
     figures: bool = False
-    skipped: tuple[Skipped, ...] = ()
 
     @property
     def card(self) -> CardEstimate:
@@ -88,7 +83,7 @@ class EstimateStory:
     def figure_blocks(self, name: str) -> tuple[Leaf, ...]:
         """The figure if it was drawn, the reason if it could not be, nothing if there was nothing to draw."""
         path = drawn_path(name)
-        refused = next((entry.reason for entry in self.skipped if entry.what == path), None)
+        refused = next((entry.reason for entry in self.estimate.skipped if entry.what == path), None)
         if refused is not None:
             return (Paragraph(text=self.words("figure.not_drawn", path=path, reason=self.words.reason(refused))),)
         if not self.figures or not ESTIMATE_FIGURES[name].available(self.estimate):

@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from dataclasses import replace
 
-from ilora_diag.schema import Estimate, ScriptEnd, ScriptRun, Skipped, Unavailable
+from ilora_diag.schema import Estimate, ScriptEnd, ScriptRun, Unavailable
 from ilora_diag.units import format_bytes
 from reports.blocks import Alert, Block, Code, Details, Document, Paragraph, Section, strong
 from reports.messages import Words
@@ -24,14 +23,13 @@ def run_headline(run: ScriptRun, lang: str) -> str:
     return _headline(run, Words(lang))
 
 
-def run_document(run: ScriptRun, lang: str, *, figures: bool = False, skipped: Sequence[Skipped] = ()) -> Document:
+def run_document(run: ScriptRun, lang: str, *, figures: bool = False) -> Document:
     """The whole run. Every section but the command line is brief, to be shown on a terminal.
 
     Args:
         run: the record.
         lang: "en" or "ja".
         figures: whether the document stands in a folder where `draw_estimate_figures` has drawn.
-        skipped: what that could not draw.
 
     Raises:
         ValueError: an unknown language.
@@ -42,7 +40,7 @@ def run_document(run: ScriptRun, lang: str, *, figures: bool = False, skipped: S
         nothing = Paragraph(text=words("run.nothing", reason=words.reason(estimate.reason)))
         told = replace(ending, blocks=(*ending.blocks, nothing))
         return Document(title=words("run.title", script=run.script, card=run.device), lang=lang, sections=(told,))
-    story = EstimateStory(estimate=estimate, words=words, figures=figures, skipped=tuple(skipped))
+    story = EstimateStory(estimate=estimate, words=words, figures=figures)
     answer = estimate_cards.answer(story)
     sections = (
         estimate_peak.peak(story),

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from xml.etree import ElementTree
 
@@ -34,7 +35,7 @@ def test_markdown_is_as_reviewed(name: str, lang: str, fixed_estimates: dict[str
 def test_terminal_text_is_as_reviewed(
     name: str, lang: str, fixed_estimates: dict[str, Estimate], golden: Check
 ) -> None:
-    document = estimate_document(fixed_estimates[name], lang, observed_bytes=OBSERVED[name], overrides=OVERRIDES)
+    document = estimate_document(_asked(fixed_estimates[name], name), lang)
     renderer = TerminalRenderer(lang, width=100, brief=True, unfold=True)
     golden(f"estimate-{name}.{lang}.txt", renderer.render_document(document))
 
@@ -64,8 +65,11 @@ def test_the_text_in_the_figures_is_as_reviewed(
 
 
 def _markdown(estimate: Estimate, name: str, lang: str) -> str:
-    document = estimate_document(estimate, lang, observed_bytes=OBSERVED[name], overrides=OVERRIDES, figures=True)
-    return render_document(document)
+    return render_document(estimate_document(_asked(estimate, name), lang, figures=True))
+
+
+def _asked(estimate: Estimate, name: str) -> Estimate:
+    return replace(estimate, observed_bytes=OBSERVED[name], typed=OVERRIDES)
 
 
 def _numbers(markdown: str) -> list[list[str]]:

@@ -293,14 +293,16 @@ def test_a_gap_we_have_no_word_for_keeps_its_name(opt: Estimate) -> None:
     [(0, "nothing is left to explain", False), (1, "come from somewhere else", True)],
 )
 def test_the_rest_begins_beyond_the_interval(opt: Estimate, delta_bytes: int, told: str, has_section: bool) -> None:
-    document = estimate_document(opt, "en", observed_bytes=opt.interval.high_bytes + delta_bytes)
+    document = estimate_document(replace(opt, observed_bytes=opt.interval.high_bytes + delta_bytes), "en")
     alert = next(block for block in document.sections[0].blocks if isinstance(block, Alert))
     assert told in _plain(alert.text)
     assert any(section.title.endswith("Where the rest comes from") for section in document.sections) is has_section
 
 
 def test_incident_2_is_answered_with_the_difference_and_commands(opt: Estimate) -> None:
-    document = estimate_document(opt, "en", observed_bytes=16 * GIB, overrides=("llm=opt-125m", "train.batch_size=2"))
+    document = estimate_document(
+        replace(opt, observed_bytes=16 * GIB, typed=("llm=opt-125m", "train.batch_size=2")), "en"
+    )
     section = _section(document, "Where the rest comes from")
     texts = [_plain(block.text) for block in section.blocks if isinstance(block, Paragraph | Code)]
     assert "The step accounts for 1.32 GiB (1.20 to 1.47), so the other 14.7 GiB come from somewhere else." in texts[0]
@@ -314,17 +316,17 @@ def test_incident_2_is_answered_with_the_difference_and_commands(opt: Estimate) 
 
 def test_more_than_the_card_has_is_another_card(opt: Estimate) -> None:
     for observed, said in ((opt.cards[0].memory_bytes, False), (opt.cards[0].memory_bytes + MIB, True)):
-        text = render_document(estimate_document(opt, "en", observed_bytes=observed))
+        text = render_document(estimate_document(replace(opt, observed_bytes=observed), "en"))
         assert ("it is another card" in text) is said
 
 
 def test_less_than_the_step_needs_is_no_mystery(opt: Estimate) -> None:
-    text = render_document(estimate_document(opt, "en", observed_bytes=opt.interval.low_bytes - 1))
+    text = render_document(estimate_document(replace(opt, observed_bytes=opt.interval.low_bytes - 1), "en"))
     assert "less than the 1.32 GiB (1.20 to 1.47) that the step needs at its peak" in text
 
 
 def test_on_a_card_that_was_full_nothing_else_is_blamed(fixed_estimates: dict[str, Estimate]) -> None:
-    text = render_document(estimate_document(fixed_estimates["load-oom"], "en", observed_bytes=40 * GIB))
+    text = render_document(estimate_document(replace(fixed_estimates["load-oom"], observed_bytes=40 * GIB), "en"))
     assert "needs more than the card has, whatever else is on it" in text
     assert "Where the rest comes from" not in text
 
@@ -344,7 +346,7 @@ def test_what_is_folded_is_shown_where_there_is_no_file_to_look_in(opt: Estimate
 def test_figures_are_referred_to_only_where_they_were_drawn(opt: Estimate) -> None:
     assert "![" not in render_document(estimate_document(opt, "en"))
     gone = Skipped(what=drawn_path("timeline"), reason="matplotlib is not installed")
-    text = render_document(estimate_document(opt, "en", figures=True, skipped=(gone,)))
+    text = render_document(estimate_document(replace(opt, skipped=(gone,)), "en", figures=True))
     assert text.count("![") == 2
     assert "Figure figures/timeline.svg was not drawn: matplotlib is not installed." in text
 
@@ -358,8 +360,9 @@ def test_names_from_a_script_are_shown_and_never_obeyed(opt: Estimate) -> None:
 
 
 def test_a_written_estimate_reads_back_and_its_links_exist(opt: Estimate, tmp_path: Path) -> None:
-    assert write_estimate(opt, tmp_path, "ja", observed_bytes=16 * GIB) == ()
-    assert from_json(Estimate, (tmp_path / "estimate.json").read_bytes()) == opt
+    asked = replace(opt, observed_bytes=16 * GIB, typed=("llm=opt-125m",))
+    assert write_estimate(asked, tmp_path, "ja") == asked
+    assert from_json(Estimate, (tmp_path / "estimate.json").read_bytes()) == asked
     text = (tmp_path / "report.md").read_text(encoding="utf-8")
     for name in ("waterfall", "icicle", "timeline"):
         assert f"]({drawn_path(name)})" in text
@@ -374,7 +377,7 @@ def test_an_estimate_of_nothing_is_told_without_dividing_by_it(opt: Estimate) ->
         chain=(), curve=(), knobs=(),
     )  # fmt: skip
     for lang in ("en", "ja"):
-        assert "0 B" in render_document(estimate_document(empty, lang, figures=True, observed_bytes=1))
+        assert "0 B" in render_document(estimate_document(replace(empty, observed_bytes=1), lang, figures=True))
 
 
 def test_unknown_things_carry_their_reason_once_for_all_cards(opt: Estimate) -> None:
