@@ -17,6 +17,7 @@ from ilora_diag.schema.codec import SCHEMA_VERSION, Codec, from_data, from_json,
 from ilora_diag.schema.errors import LawError, SchemaError
 from ilora_diag.schema.facts import Fact, Facts
 from ilora_diag.schema.finding import Confidence, Decider, Evidence, Finding, Severity
+from ilora_diag.schema.interval import Interval
 from ilora_diag.schema.known import Known, Scalar, Settings, Unavailable, Value, value_or
 
 if TYPE_CHECKING:
@@ -25,7 +26,6 @@ if TYPE_CHECKING:
         CurvePoint,
         Estimate,
         Gap,
-        Interval,
         Knob,
         OomAnswer,
         OpShare,
@@ -159,7 +159,6 @@ _LATER = {
         "CurvePoint",
         "Estimate",
         "Gap",
-        "Interval",
         "Knob",
         "OomAnswer",
         "OpShare",
