@@ -19,8 +19,8 @@ from ilora_diag.engine.report_check import check_rendering, check_report
 from ilora_diag.engine.run_folder import is_running
 from ilora_diag.engine.runlog import EFFECTIVE_NAME, RunFolderError
 from ilora_diag.engine.train_report import build_report
-from ilora_diag.schema import Estimate, Report, SchemaError, ScriptRun, from_json, to_json
-from ilora_diag.schema.codec import Record
+from ilora_diag.schema import Estimate, Report, SchemaError, ScriptRun, from_data, to_json
+from ilora_diag.schema.codec import Record, parse
 from reports.blocks import Document
 from reports.markdown import render_document
 from reports.messages import LANGUAGES, Words
@@ -116,12 +116,12 @@ def run_report(run: Path, *, lang: Lang | None, output: str | None, check: bool)
 def _open(run: Path) -> Opened:
     if (run / RUNLOG_NAME).is_file() or (run / EFFECTIVE_NAME).is_file():
         return _open_training(run)
-    for schema, kind in RECORD_KINDS.items():
-        if (run / kind.file).is_file():
-            return _open_record(run, schema, kind)
-    records = ", ".join(dict.fromkeys(kind.file for kind in RECORD_KINDS.values()))
+    names = dict.fromkeys(kind.file for kind in RECORD_KINDS.values())
+    found = next((run / name for name in names if (run / name).is_file()), None)
+    if found is not None:
+        return _open_record(run, found)
     raise CommandError(
-        f"{run} holds no run (none of {RUNLOG_NAME}, {EFFECTIVE_NAME}, {records}): name a folder that "
+        f"{run} holds no run (none of {RUNLOG_NAME}, {EFFECTIVE_NAME}, {', '.join(names)}): name a folder that "
         "`ilora-diag train` wrote, such as reports/runs/ID, or `estimate --out` or `run --out`",
         ExitCode.USAGE,
     )
@@ -143,11 +143,16 @@ def _open_training(run: Path) -> Opened:
     )
 
 
-def _open_record(run: Path, schema: str, kind: RecordKind[Any]) -> Opened:
+def _open_record(run: Path, file: Path) -> Opened:
     try:
-        record = from_json(kind.record, (run / kind.file).read_bytes())
+        data = parse(file.read_bytes())
+        schema = data.get("schema", "") if isinstance(data, dict) else ""
+        kind = RECORD_KINDS.get(schema) if isinstance(schema, str) else None
+        if kind is None:
+            raise SchemaError("schema", schema, " or ".join(RECORD_KINDS))
+        record = from_data(kind.record, data)
     except SchemaError as error:
-        raise CommandError(f"{run / kind.file} is not {schema}: {error}", ExitCode.USAGE) from error
+        raise CommandError(f"{file} is no record of a run: {error}", ExitCode.USAGE) from error
     return Opened(
         record=record,
         document=lambda lang: kind.document(record, lang),
