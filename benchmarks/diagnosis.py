@@ -23,7 +23,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from benchmarks.diagnosis_cases import HARMLESS, HEALTHY, MUTATIONS, facts_of, mutated
-from ilora_diag.checks import judge
+from ilora_diag.checks.judging import judge
 from ilora_diag.collect.importers import import_facts
 from ilora_diag.knowledge.reading import read_error
 from ilora_diag.schema import Facts, Finding, Severity, Unavailable

@@ -2,7 +2,12 @@
 
 from __future__ import annotations
 
-from ilora_diag.schema import Report, to_json
+from typing import TYPE_CHECKING
+
+from ilora_diag.schema import to_json
+
+if TYPE_CHECKING:
+    from ilora_diag.schema import Report
 
 
 class JsonRenderer:

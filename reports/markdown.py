@@ -8,9 +8,9 @@ from __future__ import annotations
 
 import html
 import re
+from typing import TYPE_CHECKING
 from urllib.parse import quote
 
-from ilora_diag.schema import Report
 from reports.blocks import (
     Alert,
     Block,
@@ -27,6 +27,9 @@ from reports.blocks import (
     spans,
 )
 from reports.view import train_document
+
+if TYPE_CHECKING:
+    from ilora_diag.schema import Report
 
 # `$` starts GitHub's mathematics, `~` its strike-through; an underscore inside a word is harmless and stays readable.
 _SPECIAL = re.compile(r"[\\`*\[\]|~$]|(?<![^\W_])_|_(?![^\W_])")

@@ -9,7 +9,6 @@ from __future__ import annotations
 import io
 from typing import TYPE_CHECKING
 
-from ilora_diag.schema import Report
 from reports.blocks import (
     Alert,
     Block,
@@ -31,6 +30,8 @@ from reports.view import train_document
 if TYPE_CHECKING:
     from rich.console import Console
     from rich.text import Text as RichText
+
+    from ilora_diag.schema import Report
 
 _STYLES = {"code": "cyan", "strong": "bold", "link": "underline"}
 _ALERTS = {"note": "yellow", "warning": "yellow", "caution": "red"}

@@ -1,9 +1,4 @@
-"""Judgement: facts and an error text in, findings out. Pure: no I/O, no clock, no environment."""
+"""Judgement: facts and an error text in, findings out. Pure: no I/O, no clock, no environment.
 
-from __future__ import annotations
-
-from ilora_diag.checks.case import Case
-from ilora_diag.checks.judging import case_of, judge, judge_case
-from ilora_diag.checks.layers import sections
-
-__all__ = ["Case", "case_of", "judge", "judge_case", "sections"]
+`judging` has the door; a page of `explain` needs the vocabulary alone, so nothing is imported here.
+"""

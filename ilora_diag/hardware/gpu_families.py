@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import re
 from dataclasses import dataclass
+from functools import cache
 
 from ilora_diag.hardware.gpus import UnknownGpu, find_gpu
 
@@ -56,6 +57,7 @@ _ROWS = r"""
 """Capability, "?" where unverified, line, names. The first row that matches wins: newer cards stand first."""
 
 
+@cache
 def _compiled() -> tuple[tuple[re.Pattern[str], tuple[int, int], str, bool], ...]:
     rows = []
     for row in _ROWS.strip().splitlines():
@@ -66,16 +68,13 @@ def _compiled() -> tuple[tuple[re.Pattern[str], tuple[int, int], str, bool], ...
     return tuple(rows)
 
 
-_COMPILED = _compiled()
-
-
 def capability_of(name: str) -> NamedCapability | None:
     """The capability a card's name stands for, MIG instances and vGPU profiles included; None for an unknown name."""
     try:
         return NamedCapability(find_gpu(name).compute_capability, "card table")
     except UnknownGpu:
         pass
-    for pattern, cc, line, guess in _COMPILED:
+    for pattern, cc, line, guess in _compiled():
         if pattern.search(name):
             return NamedCapability(cc, line, guess)
     return None
@@ -84,7 +83,7 @@ def capability_of(name: str) -> NamedCapability | None:
 def capabilities_in(text: str) -> tuple[NamedCapability, ...]:
     """Every capability that names in a text stand for ("any GTX 10 series, P40 or V100"), newest first, each once."""
     found: dict[tuple[int, int], NamedCapability] = {}
-    for pattern, cc, line, guess in _COMPILED:
+    for pattern, cc, line, guess in _compiled():
         if pattern.search(text):
             found.setdefault(cc, NamedCapability(cc, line, guess))
     return tuple(found.values())

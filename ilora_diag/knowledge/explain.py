@@ -5,9 +5,9 @@ from __future__ import annotations
 import hashlib
 from dataclasses import replace
 
-from ilora_diag.checks import judge
 from ilora_diag.checks.categories import BY_CATEGORY
 from ilora_diag.checks.deciders import decider
+from ilora_diag.checks.judging import judge
 from ilora_diag.knowledge.advice import EXPANDABLE, judge_advice
 from ilora_diag.knowledge.lookups import Named
 from ilora_diag.knowledge.oom_verdict import classify_oom

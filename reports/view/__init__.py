@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from typing import TYPE_CHECKING
 
-from ilora_diag.schema import Report
 from reports.blocks import Document, Section
+
+if TYPE_CHECKING:
+    from ilora_diag.schema import Report
 
 __all__ = ["headline", "train_document"]
 

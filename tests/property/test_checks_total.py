@@ -6,8 +6,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from benchmarks.diagnosis_cases import HEALTHY, MUTATIONS, facts_of
-from ilora_diag.checks import judge
 from ilora_diag.checks.env import check_env
+from ilora_diag.checks.judging import judge
 from ilora_diag.schema import Severity, Unavailable, from_json, to_json
 from ilora_diag.schema.env_check import EnvCheck
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from benchmarks.diagnosis_cases import facts_of
-from ilora_diag.checks import judge
+from ilora_diag.checks.judging import judge
 from ilora_diag.knowledge.reading import read_error
 from ilora_diag.schema import Confidence, Facts, Finding, Unavailable, Value
 from ilora_diag.schema.known import Known

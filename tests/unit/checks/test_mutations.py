@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from benchmarks.diagnosis_cases import HARMLESS, HEALTHY, MUTATIONS, Mutation, facts_of, mutated
-from ilora_diag.checks import judge
+from ilora_diag.checks.judging import judge
 from ilora_diag.collect.vocabulary import complaint
 from ilora_diag.schema import Confidence, Severity
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from ilora_diag.checks import judge
+from ilora_diag.checks.judging import judge
 from ilora_diag.collect.importers import import_facts
 from ilora_diag.schema import Confidence
 

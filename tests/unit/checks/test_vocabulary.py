@@ -8,8 +8,8 @@ from pathlib import Path
 import pytest
 
 from benchmarks.diagnosis_cases import MUTATIONS, mutated
-from ilora_diag.checks import judge
 from ilora_diag.checks.categories import BY_CATEGORY, BY_CODE, CATEGORIES, VOCABULARY
+from ilora_diag.checks.judging import judge
 from ilora_diag.checks.layers import SECTIONS
 from reports.messages import LANGUAGES, Words
 from reports.view.env_check import finding_consequence, finding_title
