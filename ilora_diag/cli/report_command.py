@@ -146,10 +146,7 @@ def _open_training(run: Path) -> Opened:
 def _open_record(run: Path, file: Path) -> Opened:
     try:
         data = parse(file.read_bytes())
-        schema = data.get("schema", "") if isinstance(data, dict) else ""
-        kind = RECORD_KINDS.get(schema) if isinstance(schema, str) else None
-        if kind is None:
-            raise SchemaError("schema", schema, " or ".join(RECORD_KINDS))
+        kind = _kind_of(data)
         record = from_data(kind.record, data)
     except SchemaError as error:
         raise CommandError(f"{file} is no record of a run: {error}", ExitCode.USAGE) from error
@@ -160,6 +157,14 @@ def _open_record(run: Path, file: Path) -> Opened:
         check=lambda: check_rendering(run, {lang: kind.document(record, lang) for lang in LANGUAGES}, kind.file),
         brief=True,
     )
+
+
+def _kind_of(data: object) -> RecordKind[Any]:
+    schema = data.get("schema") if isinstance(data, dict) else None
+    kind = RECORD_KINDS.get(schema) if isinstance(schema, str) else None
+    if kind is None:
+        raise SchemaError("schema", schema, " or ".join(RECORD_KINDS))
+    return kind
 
 
 def _check(problems: tuple[str, ...], run: Path, lang: Lang) -> ExitCode:
