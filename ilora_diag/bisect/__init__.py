@@ -1,1 +1,1 @@
-"""From outcomes of trials to a proven cause: factors, search, certificate. Pure: nothing here runs a trial or reads a file."""
+"""From outcomes of trials to a proven cause: factors, search, certificate. Pure: no trial is run here, no file read."""

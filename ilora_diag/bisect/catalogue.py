@@ -59,9 +59,7 @@ INTERVENTIONS: dict[str, Intervention] = {
         _row("checkpointing", _B, "oom_live_tensors", "slower", "Recomputes activations of transformers' models."),
         _row("autocast_bf16", _B, "oom_live_tensors", "rounded_weights", "Runs models under bfloat16 autocast."),
         _row("stateless_optimizer", _B, "optimizer_states", "other_dynamics", "SGD in place of Adam and its kin."),
-        _row(
-            "batch_size", _O, "batch_too_large", "fewer_samples_a_step", "Samples of a batch that a DataLoader makes."
-        ),
+        _row("batch_size", _O, "batch_too_large", "fewer_samples_a_step", "Samples of a DataLoader's batch."),
         _row("seq_len", _O, "sequence_too_long", "shorter_history", "Tokens of a sample, the first ones kept.", 16),
     )
 }
