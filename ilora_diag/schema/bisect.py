@@ -255,6 +255,20 @@ class Reproduction:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class EvidenceFile:
+    """A file of the run folder that the report rests on, as it was when the investigation ended.
+
+    Attributes:
+        path: relative to the run folder.
+        size_bytes, sha256: of its content.
+    """
+
+    path: str
+    size_bytes: int
+    sha256: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Bisect:
     """One investigation.
 
@@ -288,6 +302,8 @@ class Bisect:
         skipped: what is missing, with reasons.
         duration_s: of the whole investigation.
         report: path of the Markdown, relative to where the command ran; empty before it is written.
+        figures: names of those that were drawn beside the report.
+        evidence: the files of the run folder that the report rests on (`ilora_diag.engine.bisect_evidence`).
     """
 
     SCHEMA: ClassVar[str] = "bisect"
@@ -330,8 +346,11 @@ class Bisect:
     skipped: tuple[Skipped, ...] = ()
     duration_s: float
     report: str = ""
+    figures: tuple[str, ...] = ()
+    evidence: tuple[EvidenceFile, ...] = ()
 
     def __post_init__(self) -> None:
+        require_unique("evidence file", tuple(file.path for file in self.evidence))
         require_unique("trial", tuple(trial.id for trial in self.trials))
         require_unique("factor", tuple(factor.name for factor in self.factors))
         require_sizes(num_untested=self.num_untested)
