@@ -1,19 +1,22 @@
 """The one look of every figure, and the one way a figure becomes a file.
 
 The files are SVG with real text (no outlines), so labels can be searched and Japanese needs no font in the file; on a
-solid white ground, so they read the same on GitHub's light and dark pages; and byte-identical for identical input.
+solid ground that is white, or dark where the reader's page is (`reports.figures.dark`); and byte-identical for
+identical input.
 Colours are those of Okabe and Ito, told apart by colour-blind readers (https://jfly.uni-koeln.de/color/).
 """
 
 from __future__ import annotations
 
 import importlib.util
+import io
 import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from reports.figures.dark import dark_rules
 from reports.files import whole_file
 
 if TYPE_CHECKING:
@@ -127,11 +130,23 @@ def whole_steps(axes: Axes) -> None:
     axes.xaxis.set_major_locator(MaxNLocator(nbins=9, integer=True, min_n_ticks=1))
 
 
-def save_svg(figure: Figure, path: Path) -> None:
-    """Write the figure to `path`, whole or not at all; inside `house_style`."""
+def save_svg(figure: Figure, path: Path, *, title: str = "") -> None:
+    """Write the figure to `path`, whole or not at all; inside `house_style`.
+
+    Args:
+        figure: what was drawn.
+        path: the file.
+        title: what the figure shows, for readers that do not see it.
+    """
+    # No date and no version: the same report is the same file.
+    metadata: dict[str, str | None] = {"Date": None, "Creator": None, **({"Title": title} if title else {})}
+    drawn = io.StringIO()
+    figure.savefig(drawn, format="svg", metadata=metadata)
+    light = drawn.getvalue()
+    sheet = f'<style type="text/css">\n{dark_rules(light)}\n</style>\n'
+    head, end, _ = light.rpartition("</svg>")
     with whole_file(path) as file:
-        # No date and no version: the same report is the same file.
-        figure.savefig(file, format="svg", metadata={"Date": None, "Creator": None})
+        file.write(f"{head} {sheet}{end}\n".encode())
 
 
 def _fonts(lang: str) -> list[str]:
