@@ -20,11 +20,15 @@ AlertKind = Literal["note", "warning", "caution"]
 
 @dataclass(frozen=True, slots=True)
 class Span:
-    """A stretch of text with a meaning: code, strong, or a link to `href` (relative to the run folder)."""
+    """A stretch of text with a meaning: code, strong, or a link to `href` (relative to the run folder).
+
+    A link may name a `place` in its file: an anchor, or the JSON pointer of a value.
+    """
 
     kind: SpanKind
     text: str
     href: str = ""
+    place: str = ""
 
 
 Text = str | tuple[str | Span, ...]
@@ -46,9 +50,9 @@ def strong(text: object) -> Span:
     return Span("strong", str(text))
 
 
-def link(text: str, href: str) -> Span:
-    """A reference to a file of the run folder."""
-    return Span("link", text, href)
+def link(text: str, href: str, place: str = "") -> Span:
+    """A reference to a file of the run folder, or to a place in it."""
+    return Span("link", text, href, place)
 
 
 def spans(text: Text) -> Iterator[str | Span]:
@@ -125,11 +129,16 @@ Block = Leaf | Details
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Section:
-    """A titled run of blocks. `brief` sections are also shown on the terminal when a command ends."""
+    """A titled run of blocks. `brief` sections are also shown on the terminal when a command ends.
+
+    Attributes:
+        level: of the heading; 3 for a part of the section before it.
+    """
 
     title: str
     blocks: tuple[Block, ...]
     brief: bool = False
+    level: int = 2
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -93,7 +93,7 @@ def render_document(document: Document) -> str:
     parts = [f"# {escape(document.title)}"]
     for section in document.sections:
         if section.title:
-            parts.append(f"## {escape(section.title)}")
+            parts.append(f"{'#' * section.level} {escape(section.title)}")
         parts.extend(_block(block) for block in section.blocks)
     return "\n\n".join(parts) + "\n"
 
@@ -110,7 +110,8 @@ def _span(span: Span) -> str:
         return code_span(span.text)
     if span.kind == "strong":
         return f"**{escape(span.text)}**"
-    return f"[{escape(span.text)}]({quote(span.href)})"
+    place = f"#{quote(span.place)}" if span.place else ""
+    return f"[{escape(span.text)}]({quote(span.href)}{place})"
 
 
 def _cell(text: Text) -> str:
