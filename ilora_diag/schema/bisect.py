@@ -290,6 +290,7 @@ class Bisect:
         cause, boundary, fixes: set where a cause was found.
         ruled_out, side_effects, effects: what the search learned on its way.
         unsure: factors that are neither cause nor ruled out, with the reason.
+        suspects: of the outcome SUSPECTS: names of factors among which the cause is.
         reproduction: of the failure.
         guarantees: what the result holds for.
         num_untested: combinations of levels that were not run.
@@ -331,6 +332,7 @@ class Bisect:
     side_effects: tuple[SideEffect, ...] = ()
     effects: tuple[Effect, ...] = ()
     unsure: tuple[Skipped, ...] = ()
+    suspects: tuple[str, ...] = ()
     fixes: tuple[Fix, ...] = ()
     reproduction: Reproduction
     guarantees: tuple[Guarantee, ...] = ()

@@ -1,0 +1,244 @@
+"""One investigation: reproduce the failure, find out what could be relaxed, search, and put the record together."""
+
+from __future__ import annotations
+
+import os
+import time
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from typing import Protocol
+
+from ilora.config import Config, load_config
+from ilora_diag.bisect.oracle import BudgetSpent, Interrupted
+from ilora_diag.bisect.search import Found, SearchOptions, search
+from ilora_diag.engine.bisect.beside import Beside, Neighbour
+from ilora_diag.engine.bisect.config_factors import accepted_by, config_factors, never_done
+from ilora_diag.engine.bisect.fingerprint import fingerprint
+from ilora_diag.engine.bisect.machine_factors import VIRTUAL, machine_factors
+from ilora_diag.engine.bisect.oracle import Limits, Told, TrialOracle, recorded_trials
+from ilora_diag.engine.bisect.record import Ground, record_of
+from ilora_diag.engine.bisect.requests import GROWTH_STEPS, discovery, make_requests, ordinary, roomy
+from ilora_diag.engine.bisect.script_factors import (
+    argument_factors,
+    intervention_factors,
+    retention_factors,
+    without_opportunity,
+)
+from ilora_diag.engine.bisect.user_factors import read_factors
+from ilora_diag.engine.journal import JOURNAL_NAME, Journal, read_journal
+from ilora_diag.engine.trial_run import TrialRunner, read_request
+from ilora_diag.schema.bisect import Bisect, Factor, Outcome, Purpose, Reproduction, Step
+from ilora_diag.schema.bisect_request import BisectRequest
+from ilora_diag.schema.report import Skipped
+from ilora_diag.schema.trial import OUT_OF_MEMORY, Status
+from ilora_diag.schema.trial_answer import Opportunity, TrialAnswer
+from ilora_diag.schema.trial_request import Target
+
+
+class Listener(Protocol):
+    """Who is told of an investigation while it goes on."""
+
+    def told(self, told: Told) -> None:
+        """A trial ended."""
+
+    def note(self, text: str) -> None:
+        """Something worth a line."""
+
+    def factors(self, factors: tuple[Factor, ...]) -> None:
+        """What will be searched."""
+
+
+class UnknownFactorError(ValueError):
+    """A name after --factors or --skip-factors that no factor of this investigation has."""
+
+
+@dataclass(slots=True, kw_only=True)
+class Investigation:
+    """State of one investigation.
+
+    Attributes:
+        request: what was asked for.
+        folder: of the run; exists.
+        command: as it would be typed again.
+        listener: told of progress.
+        stop: whether a person asked to stop.
+        tool_version: of ilora-diag.
+    """
+
+    request: BisectRequest
+    folder: Path
+    command: str
+    listener: Listener
+    stop: Callable[[], bool]
+    tool_version: str
+    skipped: list[Skipped] = field(default_factory=list)
+    not_applicable: list[Skipped] = field(default_factory=list)
+
+    def run(self) -> Bisect:
+        """Search to an end, whatever it is.
+
+        Raises:
+            JournalError: another process writes into the folder, or its journal cannot be read.
+            FactorsFileError, UnknownFactorError: a factors file, or a factor's name.
+            OSError: the folder cannot be written.
+        """
+        began, created_at = time.monotonic(), time.time()
+        known = self._known_factors()  # refuses bad files and names before anything runs
+        config = self._config()
+        mark = fingerprint(self.request)
+        with (
+            Beside(self.request) as neighbour,
+            Journal(self.folder / JOURNAL_NAME) as journal,
+            TrialRunner(self.folder) as runner,
+        ):
+            oracle = self._oracle(runner, journal, mark)
+            found, factors = self._searched(oracle, known, config)
+            ground = Ground(
+                request=self.request,
+                folder=self.folder,
+                command=self.command,
+                tool_version=self.tool_version,
+                fingerprint=mark,
+                created_at=created_at,
+                duration_s=time.monotonic() - began,
+                factors=factors,
+                config=config,
+                not_applicable=tuple(self.not_applicable),
+                skipped=tuple(self.skipped),
+            )
+            return record_of(ground, oracle, found, _waited(neighbour, found, self))
+
+    # -- before the search -----------------------------------------------------------------------------------------
+
+    def _known_factors(self) -> tuple[Factor, ...]:
+        """The user's own."""
+        return read_factors(Path(self.request.factors_file)) if self.request.factors_file else ()
+
+    def _config(self) -> Config | None:
+        if self.request.target is Target.SCRIPT:
+            return None
+        return load_config(self.request.overrides, file=self.request.config or None)
+
+    def _oracle(self, runner: TrialRunner, journal: Journal, mark: str) -> TrialOracle:
+        request = self.request
+        earlier = read_journal(self.folder / JOURNAL_NAME)
+        recorded, others = recorded_trials(self.folder, earlier.trials, read_request, mark)
+        if earlier.trials:
+            usable = len(earlier.trials) - others
+            self.listener.note(f"going on: {usable} of {len(earlier.trials)} trials of this run can be used again")
+        if others:
+            text = f"{others} trials are of other code or another environment and are run again"
+            self.listener.note(text)
+            self.skipped.append(Skipped(what="earlier trials", reason=text))
+        return TrialOracle(
+            runner=runner,
+            journal=journal,
+            recorded=recorded,
+            make=make_requests(request),
+            ask=lambda asked: asked,
+            limits=Limits(
+                max_trials=request.max_trials, max_seconds=request.max_seconds, deadline_s=request.trial_deadline_s
+            ),
+            fingerprint=mark,
+            tell=self.listener.told,
+            stop=self.stop,
+            exact=request.exact,
+        )
+
+    # -- the search ------------------------------------------------------------------------------------------------
+
+    def _searched(
+        self, oracle: TrialOracle, known: tuple[Factor, ...], config: Config | None
+    ) -> tuple[Found, tuple[Factor, ...]]:
+        try:
+            oracle.first = oracle.run(Step(trial="", purpose=Purpose.PREFLIGHT_FAIL, relaxed=()), (), ask=discovery)
+        except (BudgetSpent, Interrupted) as error:
+            return _cut_short(error), ()
+        first = oracle.trials[oracle.first.trial]
+        if first.status in (Status.INVALID, Status.SKIPPED, Status.GARBLED):
+            return ended(Outcome.CANNOT_RUN), ()
+        answer = oracle.answers.get(first.id)
+        if first.status is not Status.OK:
+            try:
+                answer = self._looked_into(oracle, answer)
+            except (BudgetSpent, Interrupted) as error:
+                return _cut_short(error), ()
+        family = oracle.target.family if oracle.target is not None else None
+        oracle.ask = ordinary(oracle.answers.get(first.id), family, grows=oracle.grows)
+        factors = self._chosen(tuple(self._factors(config, answer, known)))
+        oracle.factors = factors
+        self.listener.factors(factors)
+        options = SearchOptions(mode=self.request.mode, alpha=self.request.alpha)
+        return search(factors, oracle, options), factors
+
+    def _looked_into(self, oracle: TrialOracle, answer: TrialAnswer | None) -> TrialAnswer | None:
+        """Measure need and growth where nothing runs out, if the failure is for want of memory on a virtual card."""
+        if answer is not None and answer.retention is not None and answer.retention.is_growing:
+            oracle.grows = True
+            return answer
+        wants_memory = oracle.target is not None and oracle.target.family in OUT_OF_MEMORY
+        if not wants_memory or not self.request.device.startswith(VIRTUAL):
+            return answer
+        steps = max(GROWTH_STEPS, 0 if answer is None else answer.steps_done + 2)
+        step = Step(trial="", purpose=Purpose.GROWTH, relaxed=())
+        seen = oracle.run(step, (), ask=lambda asked: roomy(asked, steps))
+        found = oracle.answers.get(seen.trial)
+        if found is None:
+            return answer
+        oracle.grows = found.retention is not None and found.retention.is_growing
+        return replace(found, opportunities=_merged(answer, found))
+
+    def _factors(
+        self, config: Config | None, answer: TrialAnswer | None, known: tuple[Factor, ...]
+    ) -> Iterator[Factor]:
+        request = self.request
+        yield from known
+        yield from machine_factors(request.device, request.base, os.environ)
+        if answer is not None:
+            yield from retention_factors(answer.retention)
+        if config is not None:
+            yield from config_factors(config, accepted_by(request.overrides, request.config or None))
+            self.not_applicable += never_done()
+            return
+        yield from argument_factors(request.script_args)
+        opportunities = answer.opportunities if answer is not None else ()
+        yield from intervention_factors(opportunities)
+        self.not_applicable += without_opportunity(opportunities)
+
+    def _chosen(self, factors: tuple[Factor, ...]) -> tuple[Factor, ...]:
+        names = [factor.name for factor in factors]
+        for option, given in (("--factors", self.request.only), ("--skip-factors", self.request.skip)):
+            unknown = [name for name in given if name not in names]
+            if unknown:
+                raise UnknownFactorError(f"{option} {unknown[0]}: allowed are {', '.join(names)}")
+        for factor in factors:
+            if factor.name in self.request.skip or (self.request.only and factor.name not in self.request.only):
+                self.not_applicable.append(Skipped(what=factor.name, reason="left out on request"))
+        left = {skipped.what for skipped in self.not_applicable if skipped.reason == "left out on request"}
+        return tuple(factor for factor in factors if factor.name not in left)
+
+
+def _merged(first: TrialAnswer | None, second: TrialAnswer) -> tuple[Opportunity, ...]:
+    """Opportunities of the failing trial, and of the one that went on where it could not."""
+    found = {one.name: one for one in second.opportunities}
+    for one in first.opportunities if first is not None else ():
+        if one.count > 0 or one.name not in found:
+            found[one.name] = one
+    return tuple(found.values())
+
+
+def ended(outcome: Outcome) -> Found:
+    """What is found where no search took place."""
+    nothing = Reproduction(num_runs=0, num_failed=0, alpha=0.0, pass_repeats=0)
+    return Found(outcome=outcome, reproduction=nothing, num_untested=0)
+
+
+def _cut_short(error: BudgetSpent | Interrupted) -> Found:
+    return ended(Outcome.BUDGET_SPENT if isinstance(error, BudgetSpent) else Outcome.INTERRUPTED)
+
+
+def _waited(neighbour: Neighbour, found: Found, of: Investigation) -> Neighbour:
+    """What ran beside the trials, waited for unless somebody wants to leave."""
+    neighbour.finish(wait=found.outcome is not Outcome.INTERRUPTED and not of.stop())
+    return neighbour
