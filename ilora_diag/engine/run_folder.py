@@ -68,9 +68,9 @@ def prepare_run(request: TrainRequest, *, now: float) -> PreparedRun:
     own = None if request.resume is None else _resumable(request.resume) / EFFECTIVE_NAME
     config = load_config(request.overrides, file=own or request.config)
     typed = typed_settings(request)
-    folder = request.resume or _new_folder(request.run_dir, now)
-    _write(folder / REQUESTED_NAME, _dump(_merged(_earlier(folder), typed)))
-    _write(folder / EFFECTIVE_NAME, dump_config(config))
+    folder = request.resume or new_folder(request.run_dir, now, command="train")
+    write_whole(folder / REQUESTED_NAME, _dump(_merged(_earlier(folder), typed)))
+    write_whole(folder / EFFECTIVE_NAME, dump_config(config))
     requested = (*typed, ("--run-dir", str(folder)))
     return PreparedRun(folder=folder, requested=requested, resumed=request.resume is not None)
 
@@ -121,8 +121,17 @@ def _resumable(folder: Path) -> Path:
     return folder
 
 
-def _new_folder(asked: Path | None, now: float) -> Path:
-    """Make the folder. One of our own naming is never in use; one that was asked for must be empty."""
+def new_folder(asked: Path | None, now: float, *, command: str) -> Path:
+    """Make the folder of a run. One of our own naming is never in use; one that was asked for must be empty.
+
+    Args:
+        asked: after --run-dir; None makes one under `reports/runs`.
+        now: seconds since the epoch.
+        command: whose run it is, for what to type instead.
+
+    Raises:
+        RunFolderError: it is a file, or not empty.
+    """
     if asked is None:
         folder = RUNS_FOLDER / f"{time.strftime('%Y%m%d-%H%M%S', time.gmtime(now))}-{secrets.token_hex(2)}"
         folder.mkdir(parents=True)
@@ -130,7 +139,7 @@ def _new_folder(asked: Path | None, now: float) -> Path:
     if asked.exists() and not asked.is_dir():
         raise RunFolderError(f"--run-dir {asked} is a file: name a folder that is empty or does not exist")
     if asked.exists() and any(asked.iterdir()):
-        resume = shlex.join(("ilora-diag", "train", "--resume", str(asked)))
+        resume = shlex.join(("ilora-diag", command, "--resume", str(asked)))
         raise RunFolderError(
             f"--run-dir {asked} is not empty, and nothing in it was touched.\n"
             f"To go on with the run in it, type: {resume}\n"
@@ -154,7 +163,7 @@ def _dump(settings: Settings) -> str:
     return yaml.safe_dump(plain, sort_keys=False, allow_unicode=True)
 
 
-def _write(path: Path, text: str) -> None:
+def write_whole(path: Path, text: str) -> None:
     """Write a file whole or not at all."""
     handle, name = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.", suffix=".part")
     try:

@@ -2,13 +2,8 @@
 
 from __future__ import annotations
 
-import signal
-import threading
 import time
-from collections.abc import Iterable, Iterator
-from contextlib import contextmanager
-from dataclasses import dataclass
-from types import FrameType
+from collections.abc import Iterable
 from typing import Protocol
 
 from ilora_diag.engine.events import RUNLOG_NAME, Event
@@ -17,14 +12,13 @@ from ilora_diag.engine.outcome import ChildSpec, Grace, python_argv
 from ilora_diag.engine.run_folder import PreparedRun
 from ilora_diag.engine.runlog import EFFECTIVE_NAME, RunlogTail, read_train_run
 from ilora_diag.engine.runner import run_child
+from ilora_diag.engine.stop_request import stop_on_signal
 from ilora_diag.engine.trials import train_trial
 from ilora_diag.schema import Intent, Trial
 
 _VIRTUAL = "virtual:"
 # A checkpoint of a large model takes its time; asking twice hurries.
 _GRACE = Grace(interrupt_s=120.0, terminate_s=60.0)
-# SIGHUP too: the trainer leads a session of its own, so a closed terminal would leave it running unobserved.
-_STOP_SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 
 
 class Listener(Protocol):
@@ -35,13 +29,6 @@ class Listener(Protocol):
 
     def stopping(self) -> None:
         """A stop was asked for; the trainer has been told and may be saving."""
-
-
-@dataclass(slots=True)
-class StopRequest:
-    """Set by a signal."""
-
-    made: bool = False
 
 
 def trainer_argv(run: PreparedRun, device: str) -> tuple[str, ...]:
@@ -76,7 +63,7 @@ def watch(run: PreparedRun, argv: tuple[str, ...], listener: Listener, *, deadli
     with Journal(run.folder / JOURNAL_NAME) as journal:
         intent = Intent(id=journal.next_id(), probe="train", requested=run.requested, started_at=time.time())
         journal.announce(intent)
-        with _stop_on_signal(listener) as stop:
+        with stop_on_signal(listener.stopping) as stop:
             relay = _Relay(tail, listener)
 
             def poll() -> bool:
@@ -104,27 +91,3 @@ class _Relay:
             self._listener.take(self._tail.poll())
         except Exception:  # noqa: BLE001 - a display that fails must not cost anybody a training
             self._silenced = True
-
-
-@contextmanager
-def _stop_on_signal(listener: Listener) -> Iterator[StopRequest]:
-    """Turn the first signal into a request and the next into a KeyboardInterrupt, by which the runner hurries."""
-    stop = StopRequest()
-
-    def handle(_number: int, _frame: FrameType | None) -> None:
-        if stop.made:
-            raise KeyboardInterrupt
-        stop.made = True
-        listener.stopping()
-
-    if threading.current_thread() is not threading.main_thread():
-        yield stop  # only the main thread can set handlers
-        return
-    # A signal that is ignored stays so: under nohup, or in a shell's background, somebody chose that.
-    heeded = [number for number in _STOP_SIGNALS if signal.getsignal(number) is not signal.SIG_IGN]
-    before = {number: signal.signal(number, handle) for number in heeded}
-    try:
-        yield stop
-    finally:
-        for number, handler in before.items():
-            signal.signal(number, handler)

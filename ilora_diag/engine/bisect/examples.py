@@ -43,8 +43,8 @@ EXAMPLES: dict[str, Example] = {
             base=(("env.PYTORCH_CUDA_ALLOC_CONF", "expandable_segments:True"), ("device.vmm", False)),
             device="virtual:a10",
         ),
-        # OPT-125m, batch 2, 128 tokens, checkpointing on, out of memory on a card of 16 GB; aborted runs of `docker exec`
-        # had left their processes, and their memory, on it.
+        # OPT-125m, batch 2, 128 tokens, checkpointing on, out of memory on a card of 16 GB. Runs that were aborted in a
+        # container had left their processes, and their memory, on it.
         Example(
             name="oom",
             overrides=("train.loop=lightning",),

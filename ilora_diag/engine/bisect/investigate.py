@@ -20,6 +20,7 @@ from ilora_diag.engine.bisect.oracle import Limits, Told, TrialOracle, recorded_
 from ilora_diag.engine.bisect.record import Ground, record_of
 from ilora_diag.engine.bisect.requests import GROWTH_STEPS, discovery, make_requests, ordinary, roomy
 from ilora_diag.engine.bisect.script_factors import (
+    WATCHED,
     argument_factors,
     intervention_factors,
     retention_factors,
@@ -217,6 +218,24 @@ class Investigation:
                 self.not_applicable.append(Skipped(what=factor.name, reason="left out on request"))
         left = {skipped.what for skipped in self.not_applicable if skipped.reason == "left out on request"}
         return tuple(factor for factor in factors if factor.name not in left)
+
+
+def planned_factors(request: BisectRequest) -> tuple[tuple[Factor, ...], tuple[Skipped, ...]]:
+    """The factors that are known before anything runs, and what only a first trial can tell.
+
+    Raises:
+        FactorsFileError: the factors file.
+    """
+    known = read_factors(Path(request.factors_file)) if request.factors_file else ()
+    machine = tuple(machine_factors(request.device, request.base, os.environ))
+    if request.target is Target.SCRIPT:
+        told_by_a_trial = tuple(
+            Skipped(what=name, reason="the first trial tells whether there is anything to act on") for name in WATCHED
+        )
+        return (*known, *machine, *argument_factors(request.script_args)), told_by_a_trial
+    file = request.config or None
+    config = load_config(request.overrides, file=file)
+    return (*known, *machine, *config_factors(config, accepted_by(request.overrides, file))), never_done()
 
 
 def _merged(first: TrialAnswer | None, second: TrialAnswer) -> tuple[Opportunity, ...]:

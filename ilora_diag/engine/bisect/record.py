@@ -174,7 +174,7 @@ def _requested(request: BisectRequest) -> Settings:
     for text in request.overrides:
         key, _, value = text.partition("=")
         typed.append((key, value))
-    return tuple({key: value for key, value in (*typed, *request.base)}.items())
+    return tuple(dict((*typed, *request.base)).items())
 
 
 def _flat(config: Config | None) -> Settings:
