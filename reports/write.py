@@ -6,10 +6,13 @@ from dataclasses import replace
 from pathlib import Path
 
 from ilora_diag.schema import Estimate, Report, ScriptRun, Unavailable, to_json
+from ilora_diag.schema.bisect import Bisect
 from reports.figures import draw_estimate_figures, draw_figures
 from reports.files import whole_file
 from reports.json import JsonRenderer
 from reports.markdown import MarkdownRenderer, render_document
+from reports.view.bisect import bisect_document
+from reports.view.bisect_story import RECORD_NAME as BISECT_NAME
 from reports.view.estimate import estimate_document
 from reports.view.run import run_document
 
@@ -80,6 +83,25 @@ def write_run(run: ScriptRun, folder: Path, lang: str) -> ScriptRun:
     markdown = render_document(run_document(written, lang, figures=True))
     _write({RUN_NAME: to_json(written, indent=2) + "\n", MARKDOWN_NAME: markdown}, folder)
     return written
+
+
+def write_bisect(bisect: Bisect, folder: Path, lang: str) -> Bisect:
+    """Write `bisect.json` and the Markdown of an investigation, which comes last.
+
+    Args:
+        bisect: the record; the files of the folder that it rests on are in it already.
+        folder: the run folder.
+        lang: "en" or "ja".
+
+    Returns:
+        The record as written.
+
+    Raises:
+        OSError: the folder cannot be written; a document that stood there is untouched.
+    """
+    markdown = render_document(bisect_document(bisect, lang))
+    _write({BISECT_NAME: to_json(bisect, indent=2) + "\n", MARKDOWN_NAME: markdown}, folder)
+    return bisect
 
 
 def _write(texts: dict[str, str], folder: Path) -> None:

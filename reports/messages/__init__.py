@@ -9,6 +9,8 @@ import re
 from collections.abc import Mapping
 
 from reports.messages import (
+    bisect_causes_en,
+    bisect_en,
     checks_en,
     checks_ja,
     en,
@@ -16,6 +18,8 @@ from reports.messages import (
     estimate_ja,
     explain_en,
     explain_ja,
+    figures_en,
+    figures_ja,
     ja,
     run_en,
     run_ja,
@@ -37,14 +41,18 @@ LANGUAGES: Mapping[str, Mapping[str, str]] = {
         checks_en.MESSAGES,
         estimate_en.MESSAGES,
         explain_en.MESSAGES,
+        figures_en.MESSAGES,
         run_en.MESSAGES,
         snapshot_en.MESSAGES,
+        bisect_en.MESSAGES,
+        bisect_causes_en.MESSAGES,
     ),
     "ja": _merged(
         ja.MESSAGES,
         checks_ja.MESSAGES,
         estimate_ja.MESSAGES,
         explain_ja.MESSAGES,
+        figures_ja.MESSAGES,
         run_ja.MESSAGES,
         snapshot_ja.MESSAGES,
     ),

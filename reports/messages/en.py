@@ -190,6 +190,7 @@ MESSAGES = {
     "terminal.folded": "{summary} (in report.md)",
     "terminal.report": "report: {path}",
     "terminal.resume": "to resume, type: {command}",
+    "terminal.bisect": "to find the cause, type: {command}",
     "check.passed": "{path} holds: rendering, files, links and numbers agree with the logs",
     "check.failed": "problems found: {num}; `ilora-diag report RUN` writes the report anew",
 }

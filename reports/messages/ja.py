@@ -192,6 +192,7 @@ MESSAGES = {
     "terminal.folded": "{summary}（report.md を参照）",
     "terminal.report": "報告書: {path}",
     "terminal.resume": "再開するコマンド: {command}",
+    "terminal.bisect": "原因を調べるコマンド: {command}",
     "check.passed": "{path} に問題はありません。描画・ファイル・リンク・数値がログと一致しています",
     "check.failed": "問題 {num} 件。`ilora-diag report RUN` で報告書を作り直せます",
 }
