@@ -15,10 +15,10 @@ from ilora_diag.cli.streams import Lang, chosen_lang, emit, note
 from ilora_diag.engine.journal import JournalError
 from ilora_diag.engine.redact import this_identity
 from ilora_diag.engine.run_folder import PreparedRun, TrainRequest, prepare_run
-from ilora_diag.engine.runlog import RunFolderError
+from ilora_diag.engine.runlog import EFFECTIVE_NAME, RunFolderError
 from ilora_diag.engine.train_report import build_report
 from ilora_diag.engine.train_watch import trainer_argv, watch
-from ilora_diag.schema import Report, Status, Trial
+from ilora_diag.schema import OUT_OF_MEMORY, ErrorFamily, Report, Status, Trial, Unavailable
 from reports.json import JsonRenderer
 from reports.messages import Words
 from reports.view import headline, train_document
@@ -31,6 +31,11 @@ _EXIT = {
     Status.SKIPPED: ExitCode.PRECONDITION,
     Status.TIMED_OUT: ExitCode.DEADLINE,
     Status.INTERRUPTED: ExitCode.INTERRUPTED,
+}
+_OF_THE_DEVICE = (OUT_OF_MEMORY - {ErrorFamily.OOM_HOST}) | {
+    ErrorFamily.CUDA_DRIVER,
+    ErrorFamily.CUDA_RUNTIME,
+    ErrorFamily.CUDA_LIBRARY,
 }
 _NO_SUCH_DEVICE = "ConfigError: --device="
 
@@ -99,3 +104,16 @@ def _tell(report: Report, run: PreparedRun, lang: Lang, *, as_json: bool) -> Non
         note(f"ilora-diag: {error.message if trial.status is Status.INVALID else trial.reason}")
     if trial.status is not Status.INVALID:
         note(words("terminal.resume", command=shell("ilora-diag", "train", "--resume", str(run.folder))))
+    cause = bisect_line(trial, run)
+    if cause:
+        note(words("terminal.bisect", command=cause))
+
+
+def bisect_line(trial: Trial, run: PreparedRun) -> str:
+    """What finds the cause of a failure of the device; empty for failures that trials of a step cannot show."""
+    if trial.signature is None or trial.signature.family not in _OF_THE_DEVICE:
+        return ""
+    effective = dict(() if isinstance(trial.effective, Unavailable) else trial.effective)
+    device = dict(trial.requested).get("--device")
+    where = device if isinstance(device, str) and device not in ("auto", "") else str(effective.get("--device", "auto"))
+    return shell("ilora-diag", "bisect-oom", "--config", str(run.folder / EFFECTIVE_NAME), "--device", where)
