@@ -9,6 +9,7 @@ from types import SimpleNamespace
 import pytest
 
 from ilora_diag.schema import Estimate
+from ilora_diag.schema.bisect import Bisect
 
 ROOT = Path(__file__).resolve().parents[1]
 
@@ -31,6 +32,13 @@ def shared_data() -> Path:
 def fixed_estimates() -> dict[str, Estimate]:
     """Records of estimates by name; the module that builds them is no test and lies on no import path."""
     built: dict[str, Estimate] = runpy.run_path(str(ROOT / "tests" / "estimates.py"))["fixed_estimates"]()
+    return built
+
+
+@pytest.fixture(scope="session")
+def fixed_bisects() -> dict[str, Bisect]:
+    """Records of investigations by name, loaded as the estimates are."""
+    built: dict[str, Bisect] = runpy.run_path(str(ROOT / "tests" / "bisects.py"))["fixed_bisects"]()
     return built
 
 

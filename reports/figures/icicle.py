@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from ilora_diag.schema import Estimate
+from ilora_diag.schema import Estimate, ModuleShare
 from ilora_diag.units import format_bytes
-from reports.figures.style import INK, MUTED, new_figure
+from reports.figures.style import INK, MUTED, cut_start, new_figure
 from reports.messages import Words
 from reports.module_tree import Branch, module_tree
 
@@ -46,11 +46,14 @@ def available(estimate: Estimate) -> bool:
 
 def draw(estimate: Estimate, words: Words) -> Figure:
     """The icicle, names and sizes in the cells that take them."""
-    whole = estimate.peak.allocated_bytes
-    root = module_tree(estimate.by_module)
-    cells = list(cells_of(root, whole))
+    return draw_modules(estimate.by_module, words, title=words("estimate.icicle.title"))
+
+
+def draw_modules(shares: Sequence[ModuleShare], words: Words, *, title: str) -> Figure:
+    """The icicle of shares that add up to the whole."""
+    cells = list(cells_of(module_tree(shares), sum(share.size_bytes for share in shares)))
     num_columns = 1 + max(cell.column for cell in cells)
-    figure, (axes,) = new_figure(words("estimate.icicle.title"), height_in=HEIGHT_IN)
+    figure, (axes,) = new_figure(title, height_in=HEIGHT_IN)
     axes.set_xlim(0, num_columns)
     axes.set_ylim(1, 0)
     axes.set_axis_off()
@@ -94,10 +97,10 @@ def _draw_cell(axes: Axes, cell: Cell, words: Words, letters: int) -> None:
         axes.text(cell.column + 0.02, y, one_line, fontsize=8, color=INK, va="center")
     elif cell.height >= 2 * _READABLE:
         half = _READABLE / 2 + 0.003
-        axes.text(cell.column + 0.02, y - half, _cut(name, letters), fontsize=8, color=INK, va="center")
+        axes.text(cell.column + 0.02, y - half, cut_start(name, letters), fontsize=8, color=INK, va="center")
         axes.text(cell.column + 0.02, y + half, size, fontsize=8, color=MUTED, va="center")
     else:
-        axes.text(cell.column + 0.02, y, _cut(name, letters), fontsize=8, color=INK, va="center")
+        axes.text(cell.column + 0.02, y, cut_start(name, letters), fontsize=8, color=INK, va="center")
 
 
 def _name(cell: Cell, words: Words) -> str:
@@ -106,8 +109,3 @@ def _name(cell: Cell, words: Words) -> str:
     if not cell.name:
         return words("estimate.icicle.rest", num=cell.num_modules)
     return f"{cell.name} x{cell.num_modules}" if cell.name.endswith("*") else cell.name
-
-
-def _cut(name: str, letters: int) -> str:
-    """The end of a name too long for its cell: that is where names differ."""
-    return name if len(name) <= letters else ".." + name[2 - letters :]

@@ -130,6 +130,16 @@ def whole_steps(axes: Axes) -> None:
     axes.xaxis.set_major_locator(MaxNLocator(nbins=9, integer=True, min_n_ticks=1))
 
 
+def cut_end(text: str, letters: int) -> str:
+    """The beginning of a text too long for its place."""
+    return text if len(text) <= letters else text[: letters - 2] + ".."
+
+
+def cut_start(text: str, letters: int) -> str:
+    """The end of a name too long for its place: that is where names differ."""
+    return text if len(text) <= letters else ".." + text[2 - letters :]
+
+
 def save_svg(figure: Figure, path: Path, *, title: str = "") -> None:
     """Write the figure to `path`, whole or not at all; inside `house_style`.
 
@@ -160,7 +170,8 @@ def _fonts(lang: str) -> list[str]:
         return _LATIN_FONTS
     if all(entry.fname != str(path) for entry in font_manager.fontManager.ttflist):
         font_manager.fontManager.addfont(path)
-    return [font_manager.FontProperties(fname=path).get_name(), *_LATIN_FONTS]
+    # The Japanese font second: readers without it see Latin text in a wider one, which would not fit what was measured.
+    return [*_LATIN_FONTS, font_manager.FontProperties(fname=path).get_name()]
 
 
 def _japanese_font() -> Path | None:

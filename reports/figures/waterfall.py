@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from itertools import accumulate, pairwise
 from typing import TYPE_CHECKING, Any
 
-from ilora_diag.schema import Category, Estimate, Interval
+from ilora_diag.schema import Category, CategoryShare, Estimate, Interval
 from ilora_diag.units import format_bytes
 from reports.figures.shares import LOOKS, Axis, Look, axis_for, gap_name
 from reports.figures.style import INK, MUTED, VERMILION, new_figure, note_at
@@ -20,8 +20,8 @@ if TYPE_CHECKING:
 # A card more than so many times larger than what is used would press all bars to the left edge.
 _SHOWN_UP_TO = 2.5
 _THIN = 0.03
-_TOTAL, _CACHED, _OUTSIDE = Look("#57606A"), Look("#C9D1D9"), Look("#8C959F", "//")
-_ASKED = Look("#FFFFFF", "xx")
+TOTAL, CACHED, OUTSIDE = Look("#57606A"), Look("#C9D1D9"), Look("#8C959F", "//")
+ASKED = Look("#FFFFFF", "xx")
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,18 +49,28 @@ def available(estimate: Estimate) -> bool:
 def draw(estimate: Estimate, words: Words) -> Figure:
     """Horizontal bars from the first category down to the card's total, each with its size beside it."""
     card = estimate.cards[0]
-    bars = list(_bars(estimate, words))
+    bars = tuple(_bars(estimate, words))
     furthest = max(estimate.interval.high_bytes, *(bar.end_bytes for bar in bars))
-    axis = axis_for(furthest)
     title = words("estimate.waterfall.title", gpu=card.gpu.upper())
+    return draw_bars(bars, words, title=title, furthest_bytes=furthest, memory_bytes=card.memory_bytes)
+
+
+def draw_bars(
+    bars: Sequence[Bar], words: Words, *, title: str, furthest_bytes: int, memory_bytes: int | None
+) -> Figure:
+    """The bars one below the other, joined where one begins as another ends; the card's end as a line if known."""
+    axis = axis_for(furthest_bytes)
     figure, (axes,) = new_figure(title, height_in=1.15 + 0.29 * len(bars))
     for row, bar in enumerate(bars):
-        _draw_bar(axes, axis, row, bar, is_thin=bar.size_bytes < _THIN * furthest)
+        _draw_bar(axes, axis, row, bar, is_thin=bar.size_bytes < _THIN * furthest_bytes)
     for row, (upper, lower) in enumerate(pairwise(bars)):
         joint = axis.of(upper.end_bytes)
         if joint in (axis.of(lower.end_bytes), axis.of(lower.start_bytes)):
             axes.plot((joint, joint), (row + 0.36, row + 0.64), color=MUTED, linewidth=0.8)
-    _draw_card(axes, axis, card.memory_bytes, furthest, words)
+    if memory_bytes is None:
+        axes.set_xlim(0, axis.of(furthest_bytes) * 1.14)
+    else:
+        _draw_card(axes, axis, memory_bytes, furthest_bytes, words)
     axes.set_yticks(range(len(bars)), [bar.label for bar in bars])
     for tick, bar in zip(axes.get_yticklabels(), bars, strict=True):
         tick.set_color(INK if bar.is_total else MUTED)
@@ -71,25 +81,30 @@ def draw(estimate: Estimate, words: Words) -> Figure:
     return figure
 
 
-def _bars(estimate: Estimate, words: Words) -> Iterator[Bar]:
-    peak, oom = estimate.peak, estimate.cards[0].oom
+def category_bars(shares: Iterable[CategoryShare], words: Words) -> Iterator[Bar]:
+    """One bar a category that holds something, in the order every table keeps, end to end from zero."""
+    sizes = dict.fromkeys(Category, 0)
+    for share in shares:
+        sizes[share.category] += share.size_bytes
     start = 0
-    for category in Category:
-        size = sum(share.size_bytes for share in estimate.by_category if share.category is category)
+    for category, size in sizes.items():
         if size:
             yield Bar(words(f"estimate.category.{category.value}"), start, size, LOOKS[category])
             start += size
-    yield Bar(words("estimate.level.allocated"), 0, peak.allocated_bytes, _TOTAL, is_total=True)
+
+
+def _bars(estimate: Estimate, words: Words) -> Iterator[Bar]:
+    peak, oom = estimate.peak, estimate.cards[0].oom
+    yield from category_bars(estimate.by_category, words)
+    yield Bar(words("estimate.level.allocated"), 0, peak.allocated_bytes, TOTAL, is_total=True)
     if peak.reserved_bytes > peak.allocated_bytes:
         size = peak.reserved_bytes - peak.allocated_bytes
-        yield Bar(words("estimate.waterfall.gap.cached"), peak.allocated_bytes, size, _CACHED)
-    yield Bar(words("estimate.level.reserved"), 0, peak.reserved_bytes, _TOTAL, is_total=True)
+        yield Bar(words("estimate.waterfall.gap.cached"), peak.allocated_bytes, size, CACHED)
+    yield Bar(words("estimate.level.reserved"), 0, peak.reserved_bytes, TOTAL, is_total=True)
     yield from _outside(estimate, words)
-    yield Bar(
-        words("estimate.level.used"), 0, peak.device_used_bytes, _TOTAL, is_total=True, interval=estimate.interval
-    )
+    yield Bar(words("estimate.level.used"), 0, peak.device_used_bytes, TOTAL, is_total=True, interval=estimate.interval)
     if oom is not None:
-        yield Bar(words("estimate.waterfall.asked"), peak.device_used_bytes, oom.requested_bytes, _ASKED)
+        yield Bar(words("estimate.waterfall.asked"), peak.device_used_bytes, oom.requested_bytes, ASKED)
 
 
 def _outside(estimate: Estimate, words: Words) -> Iterator[Bar]:
@@ -99,17 +114,17 @@ def _outside(estimate: Estimate, words: Words) -> Iterator[Bar]:
     beyond = [(start, gap) for start, gap in zip(starts, estimate.chain, strict=False) if start >= peak.reserved_bytes]
     if sum(gap.size_bytes for _, gap in beyond) != peak.device_used_bytes - peak.reserved_bytes:
         size = peak.device_used_bytes - peak.reserved_bytes
-        yield Bar(words("estimate.waterfall.gap.outside"), peak.reserved_bytes, size, _OUTSIDE)
+        yield Bar(words("estimate.waterfall.gap.outside"), peak.reserved_bytes, size, OUTSIDE)
         return
     for start, gap in beyond:
         if gap.size_bytes:
             yield Bar(
-                words.named(f"estimate.waterfall.gap.{gap_name(gap.name)}", gap.name), start, gap.size_bytes, _OUTSIDE
+                words.named(f"estimate.waterfall.gap.{gap_name(gap.name)}", gap.name), start, gap.size_bytes, OUTSIDE
             )
 
 
 def _draw_bar(axes: Axes, axis: Axis, row: int, bar: Bar, *, is_thin: bool) -> None:
-    is_asked = bar.look is _ASKED
+    is_asked = bar.look is ASKED
     axes.barh(
         row,
         axis.of(bar.size_bytes),
