@@ -45,6 +45,15 @@ class Watch:
         self._in_step = False
         self.step = 0
 
+    @property
+    def machine(self) -> Machine:
+        """Whose ledger and live storages this knows: the virtual machine, or the books of a real card."""
+        return self._machine
+
+    def roots(self) -> list[nn.Module]:
+        """Models that were seen to run and are still there."""
+        return [root for reference in self._roots if (root := reference()) is not None]
+
     # -- what is running ------------------------------------------------------------------------------------------
 
     def phase(self) -> str:
@@ -59,6 +68,11 @@ class Watch:
             return self._stack[-1]
         node = _current_node()
         return OUTSIDE if node is None else self._module_of(node)
+
+    @property
+    def is_inside(self) -> bool:
+        """Whether a module runs, by itself or because a checkpoint is computed again."""
+        return bool(self._stack) or _current_node() is not None
 
     def _module_of(self, node: graph.Node) -> str:
         if node.name() == _ACCUMULATE:
@@ -133,6 +147,13 @@ class Watch:
                 if parameter.grad is not None:
                     self._own(parameter.grad, self.owner_of(parameter), Category.GRADIENT)
 
+    def mark_states(self, optimizer: torch.optim.Optimizer) -> None:
+        """Note which live storages are an optimizer's state, and of whose parameters."""
+        for parameter, state in optimizer.state.items():
+            for value in state.values():
+                if isinstance(value, Tensor):
+                    self._own(value, self.owner_of(parameter), Category.OPTIMIZER_STATE)
+
     def mark_input(self, tensor: Tensor) -> None:
         """A tensor was copied from the host: an input, unless a model turns out to own it."""
         entry = self._machine.alive[tensor.untyped_storage()._cdata]
@@ -199,10 +220,7 @@ class Watch:
         self.set_phase(OPTIMIZER)
 
     def _step_ends(self, optimizer: torch.optim.Optimizer, args: Any, kwargs: Any) -> None:
-        for parameter, state in optimizer.state.items():
-            for value in state.values():
-                if isinstance(value, Tensor):
-                    self._own(value, self.owner_of(parameter), Category.OPTIMIZER_STATE)
+        self.mark_states(optimizer)
         self.step_done()
 
     def step_done(self) -> None:
