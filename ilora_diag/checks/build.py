@@ -36,7 +36,7 @@ _CPU = r"Torch not compiled with CUDA enabled|compiled without CUDA support|\+cp
 _NO_KERNEL = (
     r"no kernel image is available|is not compatible with the current PyTorch|sm_\d+ is not compatible|"
     r"not compatible(?: with)?[^\n]*sm_|PyTorch no longer supports this GPU|invalid device function|"
-    r"too old[^\n]*capabilit"
+    r"too old[^\n]*capabilit|minimum cuda capability supported|which is of cuda capability"
 )
 _TOO_OLD = r"no longer supports this GPU because it is too old|minimum cuda capability supported"
 _SIGNATURES = ("no_kernel_image_209", "arch_warning", "invalid_device_function_98")
@@ -147,7 +147,7 @@ def _archs(case: Case) -> tuple[tuple[str, ...], Evidence | None, bool]:
     """(architectures, evidence, whether the build itself told them)."""
     if told := case.texts("torch.archs"):
         return told, case.seen("torch.archs"), True
-    if listed := re.search(r"support(?:s|ed)?[^\n]{0,60}?((?:(?:sm|compute)_\d+[,;\s]*){2,})", case.error):
+    if listed := re.search(r"support(?:s|ed)?[^\n]{0,60}?((?:(?:sm|compute)_\d+(?! is not)[,;\s]*){2,})", case.error):
         names = tuple(re.findall(r"(?:sm|compute)_\d+", listed[1]))
         return names, Evidence(path="error:text", observed=" ".join(names), expected="", source="error text"), False
     version, built = torch_version(case), torch_cuda(case)

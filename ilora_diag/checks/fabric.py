@@ -11,7 +11,10 @@ from ilora_diag.checks.common import driver_path
 from ilora_diag.checks.deciders import decider
 from ilora_diag.schema import Severity
 
-_NOT_READY = r"\bError 802\b|system not yet initialized|cudaErrorSystemNotReady|CUDA_ERROR_SYSTEM_NOT_READY"
+_NOT_READY = (
+    r"\berror \(?802\b|\b802\)? (?:system )?error|"
+    r"system not yet initialized|cudaErrorSystemNotReady|CUDA_ERROR_SYSTEM_NOT_READY"
+)
 _MANAGER = r"(?:nvidia[- ]?)?fabric[- ]?manager"
 _VERSIONS = (
     rf"{_MANAGER}[^\n]*(?:version|mismatch)[^\n]*(?:mismatch|differ|not match|driver|incompatible)|"

@@ -44,6 +44,11 @@ FAMILIES: tuple[Callable[[Case], Iterator[Claim]], ...] = (
 )
 _SEVERITIES = (Severity.ERROR, Severity.WARNING, Severity.NOTE)
 _GROUNDED = (Confidence.CONFIRMED, Confidence.STRONGLY_SUGGESTED)
+_NOT_AVAILABLE = (
+    r"is_available\(?\)?\W{0,3}(?:(?:is|returns?|returned|gives|says|==?|->)\W{0,3})?False|"
+    r"CUDA (?:is )?(?:not available|unavailable|not found|not detected)|"
+    r"GPUs? (?:is |are |was )?not (?:detected|found|available|visible|recogni[sz]ed|used)"
+)
 _LAST_SHARED_LAYER = 5
 """Up to cuInit, whatever is broken breaks every use of a card."""
 
@@ -123,12 +128,14 @@ def _rank(case: Case, made: Claim) -> tuple[int, int, int, int, int, str]:
 def _unknown(case: Case, ranked: list[Claim]) -> Finding | None:
     """The finding of a symptom that nothing accounts for."""
     errors = [one for one in ranked if one.finding.severity is Severity.ERROR]
-    if not any(not fact.path.startswith("import.") for fact in case.facts.facts) and not case.has_error:
+    told = no_card_here(case) or any(map(case.has, _about_a_card(case)))
+    if not told and not ranked and not case.has_error:
         return undecided(quote("facts:", "no facts"), decider("nvml.status"), variant="nothing")
     if case.has_error:
-        accounted = any(one.explains for one in ranked) or any(
-            one.finding.confidence is Confidence.CONFIRMED for one in errors
-        )
+        # "CUDA is not available" is what every broken layer looks like: whatever is founded accounts for it.
+        bare = case.error_says(_NOT_AVAILABLE) is not None and (case.reading is None or case.reading.leading is None)
+        enough = _GROUNDED if bare else (Confidence.CONFIRMED,)
+        accounted = any(one.explains for one in ranked) or any(one.finding.confidence in enough for one in errors)
         return None if accounted else _unexplained_error(case)
     if errors or no_card_here(case):
         return None
@@ -150,6 +157,12 @@ def _unknown(case: Case, ranked: list[Claim]) -> Finding | None:
     if case.flag("torch.cuda_available") is False and built and not case.text("torch.rocm_build"):
         return undecided(case.seen("torch.cuda_available", "True"), _next(case), variant="unavailable")
     return None
+
+
+def _about_a_card(case: Case) -> Iterator[str]:
+    """Paths of which one has to be known before anybody can say that a machine is healthy."""
+    for prefix in ("driver.", "gpu[", "cuda.", "nvml.", "dev.", "pci.", "module.", "torch.cuda", "kernel_log."):
+        yield from case.paths(prefix)
 
 
 def _next(case: Case) -> Decider:

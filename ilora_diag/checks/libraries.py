@@ -17,6 +17,11 @@ _SHADOW = (
     r"nccl)\.so[^\n]{0,80}"
     r"(?:undefined symbol|version `|not defined)"
 )
+_TAKEN = (
+    r"/(?:usr/local|opt|public|apps?)/\S*cud\S*/lib(?:cu\w+|nv\w+|nccl)\.so[^\s:]*:? "
+    r"(?:undefined symbol|symbol|version)"
+)
+"""The message itself names the file of another CUDA that was taken."""
 _CUDNN = (
     r"cuDNN version incompatibility|CUDNN_STATUS_(?:SUBLIBRARY_)?VERSION_MISMATCH|"
     r"CUDNN_STATUS_SUBLIBRARY_LOADING_FAILED|"
@@ -33,8 +38,13 @@ _EXTENSION = (
     r"(?:flash_attn|flash-attn|xformers|apex|torch_scatter|torch_sparse|torch_cluster|detectron2|mmcv|deepspeed|"
     r"bitsandbytes|causal_conv1d|mamba_ssm|selective_scan|vllm|exllama\w*|awq\w*|auto_gptq|fused\w*|\w+\.cpython-\S+)"
     r"[^\n]{0,160}undefined symbol|undefined symbol:? _ZN|undefined symbol: c10|"
-    r"detected CUDA version[^\n]*mismatches the version"
+    r"detected CUDA version[^\n]*mismatches the version|does not match the version torch was compiled with|"
+    r"can't load C\+\+/CUDA extensions|was built (?:for|with|against):? (?:PyTorch|torch|CUDA) ?\d[^\n]*you have|"
+    r"(?:libcudart|libcublas|libcusparse|libcusolver|libcufft|libcurand|libnvrtc)\.so\.\d[\d.]*: cannot open shared|"
+    r"lib(?:c10|torch)\w*\.so: cannot open shared"
 )
+_MKL = r"undefined symbol:? iJIT_\w+"
+"""A symbol that MKL carried until 2024.0, and torch builds of conda rely on: MKL is newer than they allow."""
 _CUDA_PATH = re.compile(r"/cuda(?:-[\d.]+)?(?:/|$)|cudnn|/nvidia/hpc_sdk|/opt/nvidia", re.IGNORECASE)
 _VISION_OF_1 = {4: 5, 5: 6, 6: 7, 7: 8, 8: 9, 9: 10, 10: 11, 11: 12, 12: 13, 13: 14}
 """torch 1.x <-> torchvision 0.y (README of torchvision); of 2.x it is 0.(15 + x)."""
@@ -122,7 +132,7 @@ def _extensions(case: Case) -> Iterator[Claim]:
     said = case.error_says(_EXTENSION, "flash_undefined_symbol", "cpp_ext_cuda")
     if said is None and case.error_says(r"undefined symbol") and (grounds or _wheel_note(case)):
         said = case.error_says(r"undefined symbol")
-    if said is not None and not case.error_says(_SHADOW):
+    if said is not None and not case.error_says(rf"{_SHADOW}|undefined symbol:? _ZN\w?\d*(?:cudnn|cublas)"):
         grounds.append(suggests(said))
         if not grounds[1:] and (note := _wheel_note(case)):
             grounds.append(fits(note))
@@ -202,7 +212,7 @@ def _cudnn_pair(text: str | None) -> tuple[int, int] | None:
 
 def _shadow(case: Case) -> Iterator[Claim]:
     """A library of the system's CUDA that is found before the one torch brought."""
-    said = case.error_says(_SHADOW, "nvjitlink")
+    said = case.error_says(_SHADOW, "nvjitlink") or case.error_says(_TAKEN)
     variable = case.text("env.LD_LIBRARY_PATH")
     outside = bool(variable and _CUDA_PATH.search(variable))
     if said is None and outside:
@@ -271,6 +281,8 @@ def _mix(case: Case) -> Iterator[Claim]:
     jit = case.error_says(r"nvJitLink", "nvjitlink")
     if jit and case.is_none("env.LD_LIBRARY_PATH"):
         grounds.append(suggests(jit))
+    if mkl := case.error_says(_MKL):
+        grounds.append(suggests(mkl))
     told = case.says(
         r"(?:two|both|several|different|mixed|mixing|duplicate|second)\b[^\n]{0,60}\b(?:torch|pytorch|cuda|"
         r"cudatoolkit|libcu\w+|nccl)"
@@ -281,6 +293,8 @@ def _mix(case: Case) -> Iterator[Claim]:
         grounds.append(suggests(told))
     if not grounds:
         return
+    if symbol := case.error_says(rf"{_SHADOW}|undefined symbol"):
+        grounds.append(fits(symbol))
     failing = bool(case.has_error or case.flag("torch.cuda_available") is False)
     yield claim(
         "LIB002",

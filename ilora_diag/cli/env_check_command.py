@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import json
 import os
 import shutil
@@ -30,6 +31,8 @@ if TYPE_CHECKING:
     from reports.blocks import Document
 
 _MAX_STDIN = 64 << 20
+_PASTED = frozenset({"report", "collect_env"})
+"""Kinds of import that people write by hand, with the error somewhere in between."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -60,8 +63,9 @@ def run_env_check(request: EnvCheckRequest, *, lang: Lang | None) -> ExitCode:
     only, skip = _codes(request.only, "--only"), _codes(request.skip, "--skip")
     if request.ranks is not None:
         return _ranks(request, request.ranks, language)
-    reading = _error(request)
-    facts = _facts(request)
+    given = _error(request)
+    facts, beside = _facts(request)
+    reading = given or beside
     check = check_env(facts, reading, only=only, skip=skip)
     if request.save_facts is not None:
         _save(facts, request.save_facts)
@@ -104,20 +108,34 @@ def _error(request: EnvCheckRequest) -> ErrorReading | None:
         raise CommandError(f"--error {request.error}: {error.strerror}", ExitCode.USAGE) from error
 
 
-def _facts(request: EnvCheckRequest) -> Facts:
+def _facts(request: EnvCheckRequest) -> tuple[Facts, ErrorReading | None]:
+    """The facts, and the error that stands beside them in a pasted report."""
     if request.facts is None:
         from ilora_diag.collect.live import collect_facts
 
-        return collect_facts(deep=request.deep)
+        return collect_facts(deep=request.deep), None
+    source: bytes | Path = Path(request.facts)
+    if request.facts == "-":
+        source = sys.stdin.buffer.read(_MAX_STDIN + 1)
+        if len(source) > _MAX_STDIN:
+            raise CommandError("--facts -: more than 64 MiB; save it and give the file", ExitCode.USAGE)
     try:
-        if request.facts == "-":
-            content = sys.stdin.buffer.read(_MAX_STDIN + 1)
-            if len(content) > _MAX_STDIN:
-                raise CommandError("--facts -: more than 64 MiB; save it and give the file", ExitCode.USAGE)
-            return import_facts(content)
-        return import_facts(Path(request.facts))
+        facts = import_facts(source)
     except ImportFactsError as error:
-        raise CommandError(f"--facts {request.facts}: {error}", ExitCode.USAGE) from error
+        hint = "; an error text alone goes to `ilora-diag explain FILE`"
+        raise CommandError(f"--facts {request.facts}: {error}{hint}", ExitCode.USAGE) from error
+    return facts, _beside(source, facts)
+
+
+def _beside(source: bytes | Path, facts: Facts) -> ErrorReading | None:
+    """The error in a pasted report whose form told no importer that it is one: known messages are looked for in all."""
+    kinds = facts.get("import.kinds")
+    if isinstance(facts.get("error.text"), str) or not isinstance(kinds, tuple) or not _PASTED.intersection(kinds):
+        return None
+    with io.BytesIO(source) if isinstance(source, bytes) else source.open("rb") as file:
+        reading = scan_stream(file)
+    leading = reading.leading
+    return reading if reading.oom is not None or (leading is not None and not leading.generic) else None
 
 
 def _save(facts: Facts, path: Path) -> None:

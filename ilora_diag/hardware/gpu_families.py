@@ -45,6 +45,7 @@ _ROWS = r"""
 7.0 - Volta | \bV100S?\b|\bTITAN V\b|\bGV100\b
 6.0 - P100 | \bG?P100\b
 6.2 - Jetson TX2 | \bTX2\b
+5.0 ? Maxwell | \bGTX\s*9[56]0M\b
 5.2 ? Maxwell | \bM(?:4|6|40|60)\b|\bGTX\s*9(?:[5-8]0M?|00 series)\b|\bGTX\s*TITAN X\b|\bQuadro M[4-6]000\b
 6.1 - Pascal | \bP(?:4|6|40)\b|\bGTX\s*10(?:\d0| series)|\bGT\s*10[13]0\b|(?<!GTX )\bTITAN Xp?\b|\bMX[1-3]\d0\b
 6.1 - Pascal | \bQuadro P\d{3,4}\b

@@ -5,7 +5,15 @@ from __future__ import annotations
 import re
 
 from ilora_diag.collect.importers.draft import Draft
-from ilora_diag.collect.importers.report_keys import GPU_KEYS, MESSAGE_KEYS, NOTE_KEYS, nothing, put_gpus, take_key
+from ilora_diag.collect.importers.report_keys import (
+    GPU_KEYS,
+    KEYS,
+    MESSAGE_KEYS,
+    NOTE_KEYS,
+    nothing,
+    put_gpus,
+    take_key,
+)
 from ilora_diag.collect.importers.report_packages import complete_torch, read_package_line
 from ilora_diag.collect.importers.report_phrases import read_phrases
 from ilora_diag.schema import Unavailable
@@ -25,17 +33,26 @@ _OURS = re.compile(
 )
 _NUMBERED_GPU = re.compile(r"\s*(?:[-*] )?(?:GPU|\[?cuda)[ :]?(\d{1,3})\]?\s*[:=]\s*(.+)", re.IGNORECASE)
 _MIG_BELOW = re.compile(r"\s+MIG (\S{1,40})\s+Device\s+(\d{1,4}):")
-_REPL = re.compile(r"\s*>>> (?:print\()?(torch\.[\w.]+)(?:\(\))?\)?\s*$")
+_QUESTION = re.compile(r"\s*(?:>>> ?)?(?:print\()?(torch\.[\w.]+)(?:\(\))?\)?\s*$")
+_ANSWER = re.compile(
+    r"(?:>>> ?)?(?:returns?|returned|output|prints?|=|->|#)?:?\s*"
+    r"(True|False|None|v?\d[\w.+]*|'[^']{1,60}'|\[[^\]]{2,400}\])\s*",
+    re.IGNORECASE,
+)
 _ERROR = re.compile(
-    r"Traceback \(most recent call last\)|^\s{0,40}[\w.]{0,80}(?:Error|Exception|Warning):|CUDA (?:driver )?error"
+    r"Traceback \(most recent call last\)|\b\w{0,80}(?:Error|Exception|Warning):(?:\s|$)|CUDA (?:driver )?error"
     r"|CUDA out of memory|CUDA call failed|NCCL (?:WARN|error)|Bus error|Segmentation fault|^Killed$|core dumped"
-    r"|undefined symbol|is not compatible with the current PyTorch"
+    r"|undefined symbol|is not compatible with the current PyTorch|\bError \d{1,3}: |runtime error \(\d{1,3}\)"
+    r"|[Ff]ailed to initiali[sz]e (?:CUDA|NVML)|NVIDIA driver on your system|terminate called after|\bwhat\(\): "
+    r"|couldn't communicate with the NVIDIA|[Cc]ould(?: not|n't) (?:load library|load custom C|select device driver)"
+    r"|cannot open shared object file|is killed by signal|nvidia-container-cli: |no kernel image is available"
 )
 _RULE = re.compile(r"[=*_~#+\s-]{3,}")
 # Lightning's report: what stands under `* CUDA:` is about torch.
 _LIGHTNING = re.compile(r"\s*\* (\w+):\s*")
 _LIGHTNING_CUDA = {"available": "is cuda available", "version": "cuda used to build pytorch"}
 _PACKAGE_HEADING = re.compile(r"versions of relevant libraries|^package\s+version|relevant packages|^packages:?$", re.I)
+_TAKEN_KEYS = MESSAGE_KEYS | NOTE_KEYS | GPU_KEYS | KEYS.keys()
 _ENV_HEADING = re.compile(r"^[-*# ]*environment(?: variables)?\s*:?\s*$", re.IGNORECASE)
 
 
@@ -54,7 +71,8 @@ class Report:
         self._next_gpu = 0
         self._taken = 0
         self._env = 0
-        self._asked = self._lightning = ""
+        self._asked: list[str] = []
+        self._lightning = ""
         self._message: list[str] = []
         self._in_traceback = False
         self._cudnn: list[str] = []
@@ -105,15 +123,18 @@ class Report:
         )
 
     def _answer(self, text: str) -> bool:
-        """A question to the Python prompt, and the line that answers it."""
-        asked = _REPL.match(text)
+        """Questions to Python, at its prompt or as a script, and the lines below that answer them in their order."""
+        asked = _QUESTION.match(text)
         if asked is not None:
-            self._asked = asked[1].lower()
+            self._asked.append(asked[1].lower())
             return True
         if not self._asked:
             return False
-        key, self._asked = self._asked, ""
-        answer = text.strip().strip("'\"")
+        given = _ANSWER.fullmatch(text.strip())
+        if given is None:
+            self._asked.clear()
+            return False
+        key, answer = self._asked.pop(0), given[1].strip("'\"")
         if key == "torch.cuda.get_arch_list":
             return read_phrases(self._draft, f"get_arch_list(): {answer}")
         return take_key(self._draft, key, answer)
@@ -211,7 +232,7 @@ class Report:
     def _error(self, text: str) -> bool:
         starts = _ERROR.search(text) is not None
         continues = self._in_traceback and text.startswith((" ", "\t"))
-        named = _PAIR.fullmatch(text) is not None and _bare_key(text.partition(":")[0]) in MESSAGE_KEYS
+        named = _PAIR.fullmatch(text) is not None and _bare_key(text.partition(":")[0]) in _TAKEN_KEYS
         if named or not (starts or continues):
             return False
         self._in_traceback = starts or continues

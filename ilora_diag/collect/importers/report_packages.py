@@ -77,11 +77,29 @@ def read_package_line(draft: Draft, line: str, *, listed: bool) -> bool:
         put_package(draft, match[1], match[2], origin or match[4] or "")
         return True
     match = _TABLE.fullmatch(text)
-    if match is not None and (listed or tagged is not None):
-        in_words = match[3] if match[3] in ("pip", "conda") else ""
-        put_package(draft, match[1], match[2], origin or in_words)
+    build = match[3] if match is not None and match[3] else ""
+    if match is not None and (listed or tagged is not None or _is_conda_torch(match[1], build)):
+        put_package(draft, match[1], match[2], origin or (build if build in ("pip", "conda") else ""))
+        if _is_conda_torch(match[1], build):
+            read_torch_build(draft, build)
         return True
     return tagged is not None
+
+
+def _is_conda_torch(name: str, build: str) -> bool:
+    """Whether a line is conda's of torch, whose build string names CUDA or says that there is none."""
+    return normal_name(name) in ("pytorch", "libtorch") and re.match(r"(?:py\d|cpu_|cuda)", build) is not None
+
+
+def read_torch_build(draft: Draft, build: str) -> None:
+    """Take conda's build of torch: `py3.8_cpu_0`, `py3.8_cuda11.1_cudnn8_0`, `cpu_mkl_py310h1_0`, `cuda118py310h1`."""
+    source = f"{_SOURCE}: conda's build of torch"
+    if re.search(r"(?:^|_)cpu(?:_|$)", build):
+        draft.put("torch.cuda_build", None, source)
+    elif told := re.search(r"_cuda(\d{1,2}\.\d)", build):
+        draft.put("torch.cuda_build", told[1], source)
+    elif told := re.search(r"^cuda(\d{2,3})", build):
+        draft.put("torch.cuda_build", cuda_of(told[1]), source)
 
 
 def read_wheels(draft: Draft, text: str) -> bool:

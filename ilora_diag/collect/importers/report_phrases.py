@@ -146,6 +146,10 @@ _PRINTED: tuple[tuple[str, Take], ...] = (
         r"((?:[ ,]+(?:sm|compute)_\d{2,3}[af]?)+)",
         _archs,
     ),
+    (
+        r"\bcuda\.is_available\(?\)?\W{0,3}(?:(?:is|returns?|returned|gives|says|==?|->)\W{0,3})?(True|False)\b",
+        lambda draft, match: draft.put("torch.cuda_available", match[1].lower() == "true", _SOURCE),
+    ),
     (r"\bget_arch_list\(\)[^\[]{0,20}\[([^\]]{4,400})\]", _archs),
 )
 
