@@ -13,11 +13,10 @@ from typing import Any
 import torch
 from torch.optim import optimizer as optimizers
 
+from probes.run_enough import Enough
+
+__all__ = ["Enough", "Stop"]
 _PATIENCE = 3
-
-
-class Enough(BaseException):
-    """Ends a script in good order. No `Exception`, so that what retries after errors lets it pass."""
 
 
 @dataclass(slots=True)
@@ -57,7 +56,7 @@ class Stop:
     def backward_ended(self) -> bool:
         """A backward pass is done. Returns whether it counts as a step, and raises `Enough` if it was the last."""
         self._backwards += 1
-        self._has_optimizer = self._has_optimizer or _any_optimizer()
+        self._has_optimizer = self._has_optimizer or any_optimizer()
         if self._has_optimizer or sys.exc_info()[0] is not None:
             return False
         self.counted = "backward"
@@ -83,5 +82,6 @@ class Stop:
         raise Enough
 
 
-def _any_optimizer() -> bool:
+def any_optimizer() -> bool:
+    """Whether the process has made an optimizer."""
     return any(issubclass(type(one), torch.optim.Optimizer) for one in gc.get_objects())

@@ -17,6 +17,7 @@ from probes.interventions.seams import Proceed, named
 
 _IGNORED = -100  # of transformers' loss functions
 _WORTH_IT = 1 << 20  # logits fewer than these are no memory to speak of
+_LEAST_SHARE = 0.1  # of positions without a label; the last token of a sample never has one
 
 
 def target_logits(act: Act) -> None:
@@ -37,7 +38,7 @@ def _of_models(act: Act) -> None:
             return proceed(given)
         places = (shifted.flatten() != _IGNORED).nonzero().flatten()
         count = max(1, len(places))
-        if count >= shifted.numel():
+        if count > (1 - _LEAST_SHARE) * shifted.numel():
             return proceed(given)
         act.met(round(1 - count / shifted.numel(), 3), type(model).__name__)
         if not act.is_applied:
@@ -89,7 +90,7 @@ def _of_losses(act: Act) -> None:
             return plain(input, *args, **kwargs)
         target = given["target"]
         places = (target != given.get("ignore_index", _IGNORED)).nonzero().flatten()
-        if len(places) in (0, len(target)):
+        if not 0 < len(places) <= (1 - _LEAST_SHARE) * len(target):
             return plain(input, *args, **kwargs)
         act.met(round(1 - len(places) / len(target), 3))
         if not act.is_applied:

@@ -7,6 +7,7 @@ from typing import Any
 from torch import Tensor, nn
 
 from probes.interventions.act import Act
+from probes.interventions.recomputation import recomputes
 from probes.interventions.seams import Proceed
 
 
@@ -24,7 +25,7 @@ def no_kv_cache(act: Act) -> None:
 
 
 def _caches(model: Any, given: dict[str, Any]) -> bool:
-    if model.training and getattr(model, "is_gradient_checkpointing", False):
+    if model.training and recomputes(model):
         return False  # transformers switches the cache off itself
     asked = given.get("use_cache")
     return bool(getattr(model.config, "use_cache", False) if asked is None else asked)

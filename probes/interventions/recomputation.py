@@ -52,7 +52,13 @@ def checkpointing(act: Act) -> None:
 def _could(model: Any) -> bool:
     is_training = model.training and torch.is_grad_enabled()
     can = getattr(model, "supports_gradient_checkpointing", False)
-    return bool(is_training and can and not model.is_gradient_checkpointing)
+    return bool(is_training and can and not recomputes(model))
+
+
+def recomputes(model: Any) -> bool:
+    """Whether a model of transformers recomputes activations; the name of the question changed in version 5."""
+    name = "is_activation_checkpointing"
+    return bool(getattr(model, name if hasattr(type(model), name) else "is_gradient_checkpointing", False))
 
 
 def _enable(model: Any) -> None:

@@ -2,12 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from typing import Any
-
-from torch import nn
-from torch.optim import optimizer as optimizers
-
 from ilora_diag.schema.known import Value
 from probes.interventions.act import Act
 
@@ -15,34 +9,19 @@ from probes.interventions.act import Act
 def release(act: Act) -> None:
     """Empty what the named holders keep, after every optimizer step."""
     names = _names(act.value)
-    if not names:
-        return
+    if names:
+        from probes.retention import release as releasing
 
-    def stepped(optimizer: Any, args: Any, kwargs: Any) -> None:
-        from probes.retention import release as let_go
-
-        let_go(names)
-        act.met(", ".join(names), "after an optimizer step")
-
-    act.stack.callback(optimizers.register_optimizer_step_post_hook(stepped).remove)
+        act.tally.let_go.append(act.stack.enter_context(releasing(names)))
 
 
 def drop_copy(act: Act) -> None:
-    """Let the named copies of weights go when a model is first called."""
+    """Let the named copies of weights go before training."""
     names = _names(act.value)
-    waiting = list(names[:1])
-
-    def around(module: nn.Module, proceed: Callable[[], Any]) -> Any:
-        if waiting:
-            from probes.retention import drop_copies
-
-            waiting.clear()
-            drop_copies(names)
-            act.met(", ".join(names), "before the first call of a model")
-        return proceed()
-
     if names:
-        act.seams.around_call(around)
+        from probes.retention import drop_copies
+
+        act.tally.let_go.append(act.stack.enter_context(drop_copies(names)))
 
 
 def _names(value: Value) -> tuple[str, ...]:

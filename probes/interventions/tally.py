@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import sys
 from types import FrameType
+from typing import Protocol
 
 from ilora_diag.schema.known import Value
 from ilora_diag.schema.trial_answer import Opportunity
@@ -14,11 +15,26 @@ _STDLIB = os.path.dirname(os.__file__) + os.sep
 _OURS = os.path.dirname(os.path.dirname(os.path.abspath(__file__))) + os.sep
 
 
+class LetGo(Protocol):
+    """What became of names that were to be let go (`probes.retention_release.Releases`)."""
+
+    def check(self) -> None:
+        """Raises if a name named nothing, or had nothing to let go."""
+
+    def sentences(self) -> tuple[str, ...]:
+        """What was done."""
+
+
 class Tally:
-    """Counts by name. Of several values the largest number stands, of others the first."""
+    """Counts by name. Of several values the largest number stands, of others the first.
+
+    Attributes:
+        let_go: of the interventions that let something go; what they did is known at the end.
+    """
 
     def __init__(self) -> None:
         self._met: dict[str, Opportunity] = {}
+        self.let_go: list[LetGo] = []
 
     def add(self, name: str, value: Value, detail: str) -> None:
         """One more."""
