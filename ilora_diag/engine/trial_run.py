@@ -1,0 +1,140 @@
+"""Running one trial: from a request to a record for the journal, whatever the process does.
+
+The trial's folder `trials/T-07/` under the run folder holds what was asked (request.json), what it said (answer.json)
+and what it printed (stdout.txt, stderr.txt), each written whole or not at all.
+"""
+
+from __future__ import annotations
+
+import time
+from contextlib import suppress
+from dataclasses import dataclass
+from pathlib import Path
+from types import TracebackType
+from typing import Self
+
+from ilora_diag.engine.estimate_run import CHILD_ENVIRONMENT
+from ilora_diag.engine.outcome import ChildOutcome, ChildSpec, Grace, python_argv
+from ilora_diag.engine.run_folder import write_whole
+from ilora_diag.engine.runner import run_child
+from ilora_diag.engine.supervise import Poll
+from ilora_diag.engine.trial_verdict import judged, said
+from ilora_diag.schema.codec import from_json, to_json
+from ilora_diag.schema.errors import SchemaError
+from ilora_diag.schema.trial import Intent, Trial
+from ilora_diag.schema.trial_answer import TrialAnswer
+from ilora_diag.schema.trial_request import Target, TrialRequest
+
+MODULE = "probes.trial"
+FOLDER = "trials"
+REQUEST, ANSWER, STDOUT, STDERR = "request.json", "answer.json", "stdout.txt", "stderr.txt"
+
+_VIRTUAL = "virtual:"
+# A script that is asked to end takes its ledger apart first.
+_GRACE = Grace(interrupt_s=10.0, terminate_s=10.0)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Ran:
+    """A trial that was run: the record for the journal, and its own word where it gave one."""
+
+    trial: Trial
+    answer: TrialAnswer | None
+
+
+class TrialRunner:
+    """Runs the trials of one run folder, one at a time. Use as a context manager.
+
+    Args:
+        folder: the run's; it exists.
+    """
+
+    def __init__(self, folder: Path) -> None:
+        self._folder = folder
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, at: TracebackType | None) -> None:
+        self.close()
+
+    def close(self) -> None:
+        """End what was started for later trials."""
+
+    def run(self, request: TrialRequest, *, fresh: bool, deadline_s: float, poll: Poll | None = None) -> Ran:
+        """Run a trial to its end, however it ends.
+
+        Args:
+            request: what to try.
+            fresh: in an interpreter of its own.
+            deadline_s: seconds after which it is ended.
+            poll: asked about every 0.2 s while it runs; True asks it to stop.
+
+        Raises:
+            OSError: the trial's folder cannot be written.
+        """
+        folder = self._folder / FOLDER / request.id
+        folder.mkdir(parents=True, exist_ok=True)
+        write_whole(folder / REQUEST, to_json(request, indent=1))
+        (folder / ANSWER).unlink(missing_ok=True)
+        intent = intent_of(request, started_at=time.time())
+        outcome = run_child(spec_of(request, folder / REQUEST, deadline_s), poll)
+        answer = said(outcome)
+        self._keep(folder, outcome, answer)
+        trial = judged(intent, outcome, answer, journal=f"{FOLDER}/{request.id}")
+        return Ran(trial=trial, answer=answer)
+
+    def answer_of(self, trial_id: str) -> TrialAnswer | None:
+        """The answer of an earlier trial of this run folder; None where it gave none, or it cannot be read."""
+        return read_answer(self._folder / FOLDER / trial_id)
+
+    @staticmethod
+    def _keep(folder: Path, outcome: ChildOutcome, answer: TrialAnswer | None) -> None:
+        write_whole(folder / STDOUT, outcome.stdout.text)
+        write_whole(folder / STDERR, outcome.stderr.text)
+        if answer is not None:
+            write_whole(folder / ANSWER, to_json(answer, indent=1))
+
+
+def intent_of(request: TrialRequest, *, started_at: float, fingerprint: str = "") -> Intent:
+    """The announcement of a trial: what it sets, in the order in which later ones win."""
+    return Intent(
+        id=request.id,
+        probe="trial",
+        requested=(("device", request.device), *request.settings),
+        started_at=started_at,
+        fingerprint=fingerprint,
+    )
+
+
+def spec_of(request: TrialRequest, file: Path, deadline_s: float) -> ChildSpec:
+    """The process of a trial: started with the environment that the request asks for."""
+    return ChildSpec(
+        argv=python_argv(MODULE, "--request", str(file)),
+        deadline_s=deadline_s,
+        env=environment_of(request),
+        grace=_GRACE,
+    )
+
+
+def environment_of(request: TrialRequest) -> tuple[tuple[str, str | None], ...]:
+    """What its environment has beyond ours; None removes a variable."""
+    changes: dict[str, str | None] = {}
+    if request.device.startswith(_VIRTUAL):  # nothing is computed there
+        changes.update(CHILD_ENVIRONMENT if request.target is Target.CONFIG else CHILD_ENVIRONMENT[:2])
+    changes.update((name, None if value is None else str(value)) for name, value in request.in_namespace("env").items())
+    return tuple(changes.items())
+
+
+def read_request(folder: Path) -> TrialRequest | None:
+    """The request in a trial's folder; None where there is none that can be read."""
+    with suppress(OSError, SchemaError):
+        return from_json(TrialRequest, (folder / REQUEST).read_bytes())
+    return None
+
+
+def read_answer(folder: Path) -> TrialAnswer | None:
+    """The answer in a trial's folder; None where there is none that can be read."""
+    with suppress(OSError, SchemaError):
+        return from_json(TrialAnswer, (folder / ANSWER).read_bytes())
+    return None
