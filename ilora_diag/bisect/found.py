@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Literal
 
 from ilora_diag.schema.bisect import (
@@ -67,7 +67,7 @@ class Found:
         cause: set with the outcome CAUSE_FOUND alone; its category is that of the first factor.
         boundary: of the factor of the cause that was examined last, so that everything else stands as in the fix.
         ruled_out, side_effects, effects: what was learned on the way.
-        unsure: neither cause nor ruled out, with a reason that begins with a key of `words.UNSURE`.
+        unsure: neither cause nor ruled out, each with a reason of `words.UNSURE`, trial ids behind a colon.
         suspects: of the outcome SUSPECTS: the cause is among them.
         fixes: executed and passed, cheapest first.
         reproduction: of the failure.
@@ -89,3 +89,26 @@ class Found:
     guarantees: tuple[Guarantee, ...] = ()
     num_untested: int
     steps: tuple[Step, ...] = ()
+
+
+@dataclass(slots=True, kw_only=True)
+class State:
+    """How far a search has come: what is left of it where it is stopped.
+
+    Attributes:
+        pass_repeats: passes in a row that count as one.
+        outcome: None while it is open.
+        stopped: BUDGET_SPENT or INTERRUPTED.
+        repair: factor -> level, passed; the cause with the outcome CAUSE_FOUND, otherwise the best so far.
+        last: the factor whose boundary was shown last.
+        suspects: of the outcome SUSPECTS.
+        is_steady: nothing passed and failed.
+    """
+
+    pass_repeats: int
+    outcome: Outcome | None = None
+    stopped: Outcome | None = None
+    repair: dict[str, int] = field(default_factory=dict)
+    last: str = ""
+    suspects: tuple[str, ...] = ()
+    is_steady: bool = True

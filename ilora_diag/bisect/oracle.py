@@ -1,4 +1,4 @@
-"""The seam between the search and whatever runs trials: a question, a three-valued answer, and two ways to be stopped."""
+"""The seam between the search and whatever runs trials: a question, a three-valued answer, two ways to be stopped."""
 
 from __future__ import annotations
 
