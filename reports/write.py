@@ -8,6 +8,7 @@ from pathlib import Path
 from ilora_diag.schema import Estimate, Report, ScriptRun, Unavailable, to_json
 from ilora_diag.schema.bisect import Bisect
 from reports.figures import draw_estimate_figures, draw_figures
+from reports.figures.bisect import draw_bisect_figures
 from reports.files import whole_file
 from reports.json import JsonRenderer
 from reports.markdown import MarkdownRenderer, render_document
@@ -20,6 +21,7 @@ MARKDOWN_NAME = "report.md"
 JSON_NAME = "report.json"
 ESTIMATE_NAME = "estimate.json"
 RUN_NAME = "run.json"
+FIGURES_FOLDER = "figures/"
 
 
 def write_report(report: Report, folder: Path, lang: str) -> Report:
@@ -86,7 +88,7 @@ def write_run(run: ScriptRun, folder: Path, lang: str) -> ScriptRun:
 
 
 def write_bisect(bisect: Bisect, folder: Path, lang: str) -> Bisect:
-    """Write `bisect.json` and the Markdown of an investigation, which comes last.
+    """Draw the figures of an investigation and write `bisect.json` and the Markdown that refers to them.
 
     Args:
         bisect: the record; the files of the folder that it rests on are in it already.
@@ -94,14 +96,17 @@ def write_bisect(bisect: Bisect, folder: Path, lang: str) -> Bisect:
         lang: "en" or "ja".
 
     Returns:
-        The record as written.
+        The record as written: with the figures drawn, and those that could not be.
 
     Raises:
         OSError: the folder cannot be written; a document that stood there is untouched.
     """
-    markdown = render_document(bisect_document(bisect, lang))
-    _write({BISECT_NAME: to_json(bisect, indent=2) + "\n", MARKDOWN_NAME: markdown}, folder)
-    return bisect
+    drawn, refused = draw_bisect_figures(bisect, folder, lang)
+    others = tuple(one for one in bisect.skipped if not one.what.startswith(FIGURES_FOLDER))
+    written = replace(bisect, figures=drawn, skipped=(*others, *refused))
+    markdown = render_document(bisect_document(written, lang))
+    _write({BISECT_NAME: to_json(written, indent=2) + "\n", MARKDOWN_NAME: markdown}, folder)
+    return written
 
 
 def _write(texts: dict[str, str], folder: Path) -> None:

@@ -1,4 +1,4 @@
-"""Fixed investigations: a proven cause, a retained list in a script, no verdict, the driver error on a virtual card.
+"""Fixed investigations with folders: a cause, the driver error on a virtual card, no verdict, suspects in a script.
 
 The figures are plausible, not measured. Trials are derived from one list of runs a record, so that journal, answers,
 effects and boundary agree.
@@ -12,6 +12,7 @@ import runpy
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import Any
 
 from ilora_diag.schema import (
     Category,
@@ -147,9 +148,10 @@ def others() -> Bisect:
         ("train.gradient_checkpointing", True), ("train.precision", "fp32"), ("device.other_bytes", 14 * GIB),
     )  # fmt: skip
     effective = (
-        ("torch", "2.13.0+cpu"), ("card", "Tesla T4"), ("card_memory_bytes", 15_634_661_376),
-        ("alloc_conf", None), ("attention", "sdpa"), ("train.gradient_checkpointing", True),
-        ("train.batch_size", 2),
+        *base[:-1], ("version.torch", "2.13.0+cpu"), ("version.cuda", None), ("card.name", "Tesla T4"),
+        ("card.is_virtual", True), ("card.memory_bytes", 15_634_661_376), ("card.other_bytes", 14 * GIB),
+        ("env.PYTORCH_CUDA_ALLOC_CONF", None), ("allocator.expandable_segments", False), ("attention.backend", "sdpa"),
+        ("precision", "fp32"), ("checkpointing", "non-reentrant"),
     )  # fmt: skip
     trials, steps = _trials(runs, signature, base, effective, factors)
     peak = PeakParts(
@@ -207,7 +209,7 @@ def others() -> Bisect:
             ),
             category="oom_other_process",
             confidence=Confidence.CONFIRMED,
-            reasons=("certificate_complete", "final_passes", "controls_stable", "sufficient"),
+            reasons=("certificate_complete", "boundary_executed", "finals_passed", "controls_stable"),
             is_sufficient=True,
         ),
         boundary=Boundary(factor="other_processes", fail="T-12", pass_=passing, failing_level=0, passing_level=1),
@@ -251,7 +253,7 @@ def others() -> Bisect:
 
 
 def driver() -> Bisect:
-    """The first incident: expandable segments on a card without virtual memory management. Found among three factors."""
+    """The first incident: expandable segments on a card without virtual memory management, among three factors."""
     on = "expandable_segments:True"
     factors = (
         _factor("alloc_conf", "expandable_unsupported", (on, "unset", "expandable_segments:False"),
@@ -285,14 +287,17 @@ def driver() -> Bisect:
         ("llm.preset", "opt-125m"), ("train.batch_size", 32), ("env.PYTORCH_CUDA_ALLOC_CONF", on),
         ("device.vmm", False),
     )  # fmt: skip
-    effective = (("torch", "2.13.0+cpu"), ("card", "NVIDIA A40"), ("alloc_conf", on))
+    effective = (
+        *base[:2], ("version.torch", "2.13.0+cpu"), ("card.name", "NVIDIA A10"), ("card.is_virtual", True),
+        ("card.vmm", False), ("env.PYTORCH_CUDA_ALLOC_CONF", on), ("allocator.expandable_segments", True),
+    )  # fmt: skip
     trials, steps = _trials(runs, signature, base, effective, factors)
     return _record(
         "driver",
         example="driver-error",
         outcome=Outcome.CAUSE_FOUND,
         subject="the OPT-125m step of the example driver-error",
-        device="virtual:a40",
+        device="virtual:a10",
         command="ilora-diag bisect-oom --example driver-error",
         signature=signature,
         error_text=DRIVER_TEXT,
@@ -307,8 +312,8 @@ def driver() -> Bisect:
                 CauseFactor(name="alloc_conf", failing=on, passing="unset", failing_level=0, passing_level=1),
             ),
             category="expandable_unsupported",
-            confidence=Confidence.STRONGLY_SUGGESTED,
-            reasons=("certificate_complete", "final_passes", "controls_stable", "sufficient", "virtual_card"),
+            confidence=Confidence.CONFIRMED,
+            reasons=("certificate_complete", "boundary_executed", "finals_passed", "controls_stable"),
             is_sufficient=True,
         ),
         boundary=Boundary(factor="alloc_conf", fail="T-03", pass_="T-06", failing_level=0, passing_level=1),
@@ -348,7 +353,7 @@ def outside() -> Bisect:
         family=ErrorFamily.CUDA_RUNTIME, stage="cuda_init", top_frame="device.py:open_device", code="no CUDA GPUs"
     )
     base = (("llm.preset", "smollm2-135m"), ("train.batch_size", 4))
-    effective = (("torch", "2.13.0"), ("card", None))
+    effective = (("version.torch", "2.13.0"),)
     trials, steps = _trials(runs, signature, base, effective, factors)
     return _record(
         "outside",
@@ -377,27 +382,27 @@ def outside() -> Bisect:
 def leak() -> Bisect:
     """A script of somebody's that keeps every loss with its graph; flaky, so a hundred per cent is never claimed."""
     factors = (
-        _factor("release", "retained_outputs", ("kept", "script:history"), "apply.release", ("script:history",),
-                ("empty `history` after every step",), kind=FactorKind.UNORDERED, scope=FactorScope.INTERVENTION),
-        _factor("batch_size", "batch_too_large", ("16", "8", "4"), "apply.batch_size", (8, 4),
-                ("batch_size=8", "batch_size=4"), cost="fewer_samples_a_step", scope=FactorScope.INTERVENTION),
+        _factor("release script:history", "retained_graph", ("kept", "let go"), "apply.release", (("script:history",),),
+                ("apply.release=[script:history]",), kind=FactorKind.BINARY, scope=FactorScope.INTERVENTION),
+        _factor("batch-size", "batch_too_large", ("16", "8", "4"), "arg.--batch-size", (8, 4),
+                ("--batch-size 8", "--batch-size 4"), cost="fewer_samples_a_step"),
     )  # fmt: skip
     runs = [
         Run(purpose=Purpose.PREFLIGHT_FAIL, relaxed=()),
         Run(purpose=Purpose.PREFLIGHT_FAIL, relaxed=(), status=Status.OK, peak_mib=14_900),
         Run(purpose=Purpose.PREFLIGHT_FAIL, relaxed=()),
-        Run(purpose=Purpose.PREFLIGHT_MILD, relaxed=(("release", 1), ("batch_size", 2)), status=Status.OK,
+        Run(purpose=Purpose.PREFLIGHT_MILD, relaxed=(("release script:history", 1), ("batch-size", 2)), status=Status.OK,
             peak_mib=2_100),
         Run(purpose=Purpose.GROWTH, relaxed=()),
-        Run(purpose=Purpose.REPAIR, relaxed=(("batch_size", 2),), status=Status.CONTAMINATED, peak_mib=9_000,
+        Run(purpose=Purpose.REPAIR, relaxed=(("batch-size", 2),), status=Status.CONTAMINATED, peak_mib=9_000,
             reason="other processes took 2.00 GiB while it ran"),
-        Run(purpose=Purpose.REPAIR, relaxed=(("release", 1),), status=Status.OK, peak_mib=2_400),
+        Run(purpose=Purpose.REPAIR, relaxed=(("release script:history", 1),), status=Status.OK, peak_mib=2_400),
     ]  # fmt: skip
     signature = FailureSignature(
         family=ErrorFamily.OOM_TORCH, stage="step_3", top_frame="train.py:step", code="OutOfMemoryError"
     )
     base = (("arg.--batch-size", 16),)
-    effective = (("torch", "2.13.0"), ("card", "NVIDIA A10G"))
+    effective = (("version.torch", "2.13.0"), ("card.name", "NVIDIA A10G"))
     trials, steps = _trials(runs, signature, base, effective, factors)
     holder = Holder(name="script:history", chain=("list of 12", "grad_fn AddmmBackward0"), where="train.py:41")
     retention = Retention(
@@ -427,10 +432,7 @@ def leak() -> Bisect:
         factors=factors,
         steps=steps,
         trials=trials,
-        unsure=(
-            Skipped(what="release", reason="the failure is flaky, and this was never seen to make it go away for sure"),
-            Skipped(what="batch_size", reason="its trial was disturbed from outside"),
-        ),
+        suspects=("release script:history", "batch-size"),
         reproduction=Reproduction(num_runs=4, num_failed=3, alpha=0.05, pass_repeats=3),
         num_untested=Unavailable(reason="the failure is flaky: no combination is settled by one run", source="search"),
         peak=Unavailable(reason="the device does not tell", source="trial answer"),
@@ -541,10 +543,7 @@ def _trials(
                 id=trial_id,
                 probe="trial",
                 requested=tuple({**dict(base), **changed}.items()),
-                effective=tuple(
-                    (key, changed.get(key, changed.get(f"env.PYTORCH_CUDA_{key.upper()}", value)))
-                    for key, value in effective
-                ),
+                effective=tuple((key, _in_force(key, value, changed)) for key, value in effective),
                 status=run.status,
                 reason=run.reason,
                 signature=(run.signature or signature) if run.status is Status.SAME else run.signature,
@@ -559,6 +558,13 @@ def _trials(
         steps.append(Step(trial=trial_id, purpose=run.purpose, relaxed=run.relaxed, is_fresh=run.is_fresh))
         now += run.seconds + 0.2
     return tuple(trials), tuple(steps)
+
+
+def _in_force(key: str, value: object, changed: dict[str, object]) -> Any:
+    """A value as the trial finds it: the card's are set under `device.`, and the allocator follows its variable."""
+    if key == "allocator.expandable_segments" and "env.PYTORCH_CUDA_ALLOC_CONF" in changed:
+        return changed["env.PYTORCH_CUDA_ALLOC_CONF"] == "expandable_segments:True"
+    return changed.get(key.replace("card.", "device."), value)
 
 
 def _peak(trials: Sequence[Trial], trial_id: str) -> int | Unavailable:

@@ -12,10 +12,10 @@ MESSAGES = {
     "bisect.permanent.oom_other_process": "End runs with their whole process group or container, and let only one "
     "process at a time have the card.",
     "bisect.cause.oom_capacity_smaller": "a card, or a slice of one, smaller than the step needs",
-    "bisect.meaning.oom_capacity_smaller": "The card is a slice, smaller than the whole one, and the step does not fit "
-    "it.",
-    "bisect.root.oom_capacity_smaller": "A vGPU or MIG slice has the name of its card and a part of its memory. The step "
-    "needs more than the slice has.",
+    "bisect.meaning.oom_capacity_smaller": "The card is a slice, smaller than the whole one, and the step does not "
+    "fit it.",
+    "bisect.root.oom_capacity_smaller": "A vGPU or MIG slice has the name of its card and a part of its memory. The "
+    "step needs more than the slice has.",
     "bisect.permanent.oom_capacity_smaller": "Ask for the whole card or a larger slice, and read the memory it really "
     "has before planning a run.",
     "bisect.cause.oom_fragmentation": "fragmentation of the allocator's memory",
@@ -30,13 +30,13 @@ MESSAGES = {
     "add up to more than the card has.",
     "bisect.permanent.oom_live_tensors": "Keep the change that was verified, or use a larger card.",
     "bisect.cause.expandable_unsupported": "expandable segments where the driver refuses virtual memory management",
-    "bisect.meaning.expandable_unsupported": "The allocator was told to use expandable segments, which need the virtual "
-    "memory management of the driver, and the driver refuses it.",
+    "bisect.meaning.expandable_unsupported": "The allocator was told to use expandable segments, which need the "
+    "virtual memory management of the driver, and the driver refuses it.",
     "bisect.root.expandable_unsupported": "With expandable segments, PyTorch asks the driver for memory through calls "
-    "for virtual memory management (cuMem...). A card whose driver does not offer these, as vGPU profiles often do not, "
-    "answers operation not supported at the first tensor, wherever that tensor happens to be placed.",
-    "bisect.permanent.expandable_unsupported": "Take the setting out of images, job scripts and docker exec -e options, "
-    "or set it only where the card has virtual memory management.",
+    "for virtual memory management (cuMem...). A card whose driver does not offer these, as vGPU profiles often do "
+    "not, answers operation not supported at the first tensor, wherever that tensor happens to be placed.",
+    "bisect.permanent.expandable_unsupported": "Take the setting out of images, job scripts and docker exec -e "
+    "options, or set it only where the card has virtual memory management.",
     "bisect.cause.reentrant_checkpoint": "reentrant gradient checkpointing",
     "bisect.meaning.reentrant_checkpoint": "Reentrant gradient checkpointing runs a part of the model a second time, "
     "with state that belongs to the first.",
@@ -47,8 +47,8 @@ MESSAGES = {
     "bisect.cause.retained_graph": "results that are kept with their graph",
     "bisect.meaning.retained_graph": "Results are kept together with the graph that made them, so the activations of a "
     "step are never freed.",
-    "bisect.root.retained_graph": "A tensor that takes part in the gradient holds the whole graph behind it. As long as "
-    "something refers to it, no activation of its step is freed.",
+    "bisect.root.retained_graph": "A tensor that takes part in the gradient holds the whole graph behind it. As long "
+    "as something refers to it, no activation of its step is freed.",
     "bisect.permanent.retained_graph": "Keep numbers instead of tensors: loss.item() or loss.detach(); run validation "
     "under torch.no_grad().",
     "bisect.cause.retained_outputs": "results of earlier steps that are kept on the card",
@@ -73,8 +73,8 @@ MESSAGES = {
     "bisect.cause.hidden_states_output": "hidden states of every layer in the output",
     "bisect.meaning.hidden_states_output": "The hidden states of every layer are asked for and stay alive with the "
     "output.",
-    "bisect.root.hidden_states_output": "output_hidden_states=True keeps every layer's output, which checkpointing would "
-    "otherwise free.",
+    "bisect.root.hidden_states_output": "output_hidden_states=True keeps every layer's output, which checkpointing "
+    "would otherwise free.",
     "bisect.permanent.hidden_states_output": "Ask for the last hidden state alone.",
     "bisect.cause.dense_expert_outputs": "the outputs of every expert written out",
     "bisect.meaning.dense_expert_outputs": "The output of every expert is written out before they are mixed.",
@@ -118,6 +118,24 @@ MESSAGES = {
     "this length they do not fit.",
     "bisect.permanent.sequence_too_long": "Keep the length that passed, or turn on gradient checkpointing.",
     "bisect.permanent.any": "Keep the change that was verified.",
+    # what trials do to a script from outside
+    "bisect.apply.release": "let go of {value} after every step",
+    "bisect.apply.drop_copy": "let go of {value} before training",
+    "bisect.apply.no_kv_cache": "call models with use_cache=False while they train",
+    "bisect.apply.no_hidden_states": "call models with output_hidden_states=False",
+    "bisect.apply.trim_padding": "cut columns that are padding in every sample of a batch",
+    "bisect.apply.target_logits": "compute logits where a label is, and nowhere else",
+    "bisect.apply.sdpa_attention": "use scaled-dot-product attention in place of eager",
+    "bisect.apply.nonreentrant_checkpointing": "checkpoint with use_reentrant=False",
+    "bisect.apply.no_grad_validation": "run models in eval mode without a graph",
+    "bisect.apply.plain_lora": "adapters without a mixture of experts",
+    "bisect.apply.freeze_base": "train adapters and heads alone, with the base frozen",
+    "bisect.apply.plain_loader": "load data without worker processes and pinned memory",
+    "bisect.apply.checkpointing": "turn on gradient checkpointing",
+    "bisect.apply.autocast_bf16": "run models under bfloat16 autocast",
+    "bisect.apply.stateless_optimizer": "SGD in place of Adam and its kin",
+    "bisect.apply.batch_size": "a batch of {value} samples",
+    "bisect.apply.seq_len": "samples of {value} tokens, the first ones kept",
     # costs
     "cost.none": "none",
     "cost.somebody_elses": "nothing of the training changes; somebody else's work or a larger slice is needed",

@@ -7,7 +7,8 @@ MESSAGES = {
     "bisect.title": "Investigation report, cause open: {error} in {subject}",
     "bisect.headline": "{answer} {took}.",
     "bisect.took": "{num} trials, {seconds}",
-    "bisect.change": "{factor}: fails at {failing}, passes at {passing}",
+    "bisect.contrast": "{factor}: fails at {failing}, passes at {passing}",
+    "bisect.contrast.applied": "it passes with this change alone: {change}",
     "bisect.answer": "Cause ({confidence}): {cause} ({changes}).",
     "bisect.answer.detailed": "Cause ({confidence}): {cause}: {detail} ({changes}).",
     "bisect.answer.not_reproduced": "Not reproduced: the configuration failed in {failed} of {runs} runs.",
@@ -17,12 +18,12 @@ MESSAGES = {
     "same way. The cause lies outside them.",
     "bisect.answer.flaky": "No cause: it failed in {failed} of {runs} runs, too rarely to tell a fix from luck within "
     "the trials allowed.",
-    "bisect.answer.suspects": "The cause is among {suspects}. It failed in {failed} of {runs} runs, so no single factor "
-    "can be named.",
-    "bisect.answer.budget_spent": "The budget was spent before a cause was proven; {ruled_out} of {factors} factors are "
-    "ruled out so far.",
-    "bisect.answer.interrupted": "Interrupted before a cause was proven; {ruled_out} of {factors} factors are ruled out "
-    "so far.",
+    "bisect.answer.suspects": "The cause is among {suspects}. It failed in {failed} of {runs} runs, so no single "
+    "factor can be named.",
+    "bisect.answer.budget_spent": "The budget was spent before a cause was proven; {ruled_out} of {factors} factors "
+    "are ruled out so far.",
+    "bisect.answer.interrupted": "Interrupted before a cause was proven; {ruled_out} of {factors} factors are ruled "
+    "out so far.",
     "bisect.answer.cannot_run": "Nothing could be tried: {reason}",
     "bisect.nobody": "none",
     "bisect.open": "Under investigation.",
@@ -53,7 +54,7 @@ MESSAGES = {
     "bisect.purpose.preflight_fail": "Run the failing configuration unchanged",
     "bisect.purpose.preflight_mild": "Relax every factor at once",
     "bisect.purpose.first_touch": "Touch the card for the first time, nothing else",
-    "bisect.purpose.growth": "Follow what stays from step to step",
+    "bisect.purpose.growth": "Follow what stays from step to step, where nothing runs out",
     "bisect.purpose.repair": "Search for a set of changes that makes it pass",
     "bisect.purpose.effect": "Change one factor alone",
     "bisect.purpose.level": "Look for the mildest level that passes",
@@ -136,6 +137,7 @@ MESSAGES = {
     "bisect.header.created": "Date",
     "bisect.header.status": "Status",
     "bisect.header.confidence": "Confidence",
+    "bisect.header.confidence.virtual": "{confidence} for the machine in question ({trials} on the virtual card)",
     "bisect.header.subject": "Investigated",
     "bisect.header.device": "Device",
     "bisect.header.virtual": "(virtual card: no GPU was used)",
@@ -209,7 +211,6 @@ MESSAGES = {
     "bisect.environment.caption": "What was asked for, and what the first failing trial found in force inside its own "
     "process. What differs is bold.",
     "bisect.environment.unknown": "What was in force inside the failing process is not known ({reason}).",
-    "bisect.environment.default": "default",
     "bisect.environment.not_read": "not read",
     "bisect.environment.no_finding": "The checks of the machine found nothing.",
     "bisect.environment.findings": "The checks of the machine found {num}:",
@@ -217,6 +218,7 @@ MESSAGES = {
     "bisect.environment.no_facts": "The machine was not examined ({reason}).",
     "bisect.environment.facts": "Facts of the machine: {num} known of {total} looked for",
     "bisect.environment.base": "The failing configuration, {num} keys",
+    "bisect.environment.whole": "Everything in force in the first failing trial, {num} keys",
     # 4
     "bisect.course.title": "Course of the investigation",
     "bisect.course.no_mitigation": "No countermeasure against the failure was found in force.",
@@ -320,9 +322,22 @@ MESSAGES = {
     "bisect.conclusion.title": "Conclusion",
     "bisect.conclusion.caption": "Every statement with its confidence:",
     "bisect.conclusion.grounds": "Why the cause is {confidence}:",
+    "bisect.ground.virtual_card": "the trials ran on {device}: they show the mechanism, not what the host in question "
+    "is",
+    "bisect.ground.certificate_complete": "without any one of the factors the failure stays: each is needed",
+    "bisect.ground.certificate_incomplete": "lacking: that each of the factors is needed was not shown",
+    "bisect.ground.boundary_executed": "a failing and a passing trial differ in one factor by adjacent levels",
+    "bisect.ground.boundary_missing": "lacking: no failing and passing trial differ in one factor by adjacent levels",
+    "bisect.ground.finals_passed": "the fix passed again and again in processes of its own",
+    "bisect.ground.finals_missing": "lacking: the fix was not repeated often enough in processes of its own",
+    "bisect.ground.controls_stable": "the unchanged configuration still failed in the middle and at the end",
+    "bisect.ground.controls_missing": "lacking: the unchanged configuration was not run again often enough",
+    "bisect.ground.controls_differ": "against it: the unchanged configuration did not fail in the same way throughout",
     "bisect.conclusion.vocabulary": "The words: confirmed, by controlled trials with controls; strongly suggested, by "
     "trials that lack something; hypothesis, from the error's text alone; not tested. They are computed from the "
     "trials.",
+    "bisect.statement.mechanism": "On {device} this mechanism, and nothing else that was tried, makes exactly this "
+    "error.",
     "bisect.statement.sufficient": "The cause alone is enough: it fails with every other factor relaxed.",
     "bisect.statement.insufficient": "The cause alone is not enough: with every other factor relaxed it passes.",
     "bisect.statement.sufficient.unknown": "Whether the cause alone is enough ({reason}).",
@@ -367,6 +382,30 @@ MESSAGES = {
     "bisect.recommend.unsure": "Decide the factors that are neither cause nor ruled out.",
     # 11, appendix
     "bisect.limits.title": "Limitations",
+    "bisect.guarantee.one_minimal": "No factor of the cause can be left out, with respect to the {num_factors} factors "
+    "and {num_levels} levels that were searched.",
+    "bisect.guarantee.one_minimal_open": "Whether a factor of the cause can be left out was not shown for: {factors}.",
+    "bisect.guarantee.not_smallest": "A different set with fewer factors may exist; the search finds one that cannot "
+    "be reduced.",
+    "bisect.guarantee.order_holds": "Relaxing {factor} further never brought the failure back, at the {num_levels} "
+    "levels that were tried.",
+    "bisect.guarantee.order_fails": "{factor} has no order: a further relaxation failed where a lesser one passed. All "
+    "levels were tried.",
+    "bisect.guarantee.this_fingerprint": "It holds for this code and this environment, as the fingerprint has them.",
+    "bisect.guarantee.error_probability": "A failure that comes and goes would fail {num_failed} times of {num_failed} "
+    "and then pass {num_passed} times of {num_passed} by chance with a probability of at most {bound}; allowed is "
+    "{alpha}.",
+    "bisect.guarantee.suspects": "The failure was observed with no more than the {num_suspects} suspects at their "
+    "failing values.",
+    "bisect.guarantee.pass_repeats": "Of a failure in {num_failed} of {num_runs} runs, a pass counted after "
+    "{pass_repeats} passes in a row; the probability that chance hid a further suspect is at most {alpha}.",
+    "bisect.guarantee.flaky_needs": "It failed in {num_failed} of {num_runs} runs. About {num_needed} trials would "
+    "settle it.",
+    "bisect.guarantee.outside": "It fails with every one of the {num_factors} factors relaxed as far as they go "
+    "together.",
+    "bisect.guarantee.stopped": "The search was stopped before its end; what it lists was run, and nothing else is "
+    "claimed.",
+    "bisect.guarantee.untested": "{num_untested} combinations of levels were not run.",
     "bisect.limits.contaminated": "A trial was disturbed from outside and counts for nothing: {reason}",
     "bisect.limits.no_result": "{num} trials ended without a result that counts.",
     "bisect.limits.flaky": "The failure is flaky: {failed} of {runs} runs failed. A pass was repeated {repeats} times "

@@ -5,7 +5,7 @@ from __future__ import annotations
 from ilora_diag.schema import Unavailable
 from ilora_diag.schema.bisect import Fix, Outcome, Purpose
 from ilora_diag.units import format_bytes
-from reports.blocks import Block, Bullets, Code, Paragraph, Section, Table, Text, code
+from reports.blocks import Block, Code, Paragraph, Section, Table, Text, code
 from reports.view import bisect_next, bisect_symptom
 from reports.view.bisect_story import BisectStory
 
@@ -56,7 +56,7 @@ def _now(story: BisectStory) -> tuple[Block, ...]:
 def _fix_row(story: BisectStory, fix: Fix) -> tuple[Text, ...]:
     spare, words = fix.headroom_bytes, story.words
     return (
-        (code(fix.change),),
+        story.change(fix.change),
         bisect_next.cost(story, fix.cost),
         words("bisect.not_known") if isinstance(spare, Unavailable) else format_bytes(spare),
         story.joined((span,) for span in story.runs(fix.verified_by)),
@@ -111,7 +111,7 @@ def _untried(story: BisectStory) -> list[tuple[Text, str]]:
         steps.append((text, command))
     if story.on_virtual_card:
         steps.append((story.cite(words("bisect.recommend.card"), story.fact("device")), bisect_next.on_the_card(story)))
-    if bisect_symptom.is_driver_error(story) and story.on_virtual_card:
+    if story.is_driver_error and story.on_virtual_card:
         text = story.cite(words("bisect.recommend.driver"), story.fact("cause" if story.cause else "signature"))
         steps.append((text, "ilora-diag env-check --deep"))
     if story.cause is not None and not story.steps(Purpose.EFFECT):
@@ -122,10 +122,3 @@ def _untried(story: BisectStory) -> list[tuple[Text, str]]:
         text = story.cite(words("bisect.recommend.unsure"), story.fact("unsure"))
         steps.append((text, bisect_next.with_option(bisect.command, "--factors", names)))
     return steps
-
-
-def fix_bullets(story: BisectStory) -> Bullets:
-    """The fixes in a line each, for a terminal."""
-    return Bullets(
-        items=tuple((code(fix.change), f" ({bisect_next.cost(story, fix.cost)})") for fix in story.bisect.fixes)
-    )

@@ -26,7 +26,7 @@ def cause(story: BisectStory) -> tuple[Section, ...]:
 def passing_trials(story: BisectStory, found: Cause) -> tuple[Span, ...]:
     """The trials that ran with the cause relaxed, and nothing else, and passed."""
     relaxed = {(factor.name, factor.passing_level) for factor in found.factors}
-    ids = [step.trial for step in story.bisect.steps if set(step.relaxed) == relaxed]
+    ids = [step.trial for step in story.searched() if set(step.relaxed) == relaxed]
     return story.runs(one for one in ids if _passed(story, one))
 
 
@@ -75,7 +75,7 @@ def _root(story: BisectStory) -> Paragraph:
     root = words.named(f"bisect.root.{found.category}", words.named(f"bisect.meaning.{found.category}", ""))
     proof = story.runs(step.trial for step in story.steps(Purpose.SUFFICIENT, Purpose.CERTIFICATE))
     where = proof or (story.fact("cause/is_sufficient"),)
-    virtual = story.on_virtual_card and bisect_symptom.is_driver_error(story)
+    virtual = story.on_virtual_card and story.is_driver_error
     text = f"{root} {words('bisect.root.virtual')}" if virtual else root
     return Paragraph(text=story.cite(text, *where, story.fact("cause/is_sufficient")))
 

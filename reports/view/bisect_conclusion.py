@@ -28,7 +28,10 @@ def _statements(story: BisectStory) -> list[tuple[Text, ...]]:
     rows = []
     if found is not None:
         where = bisect_cause.passing_trials(story, found)
-        rows.append(_row(story, answer(story), found.confidence, *where))
+        rows.append(_row(story, answer(story), story.confidence, *where))
+        if found.confidence is not story.confidence:
+            text = story.fill("bisect.statement.mechanism", device=code(bisect.device))
+            rows.append(_row(story, text, found.confidence, *where))
         if not isinstance(found.is_sufficient, Unavailable):
             key = "bisect.statement.sufficient" if found.is_sufficient else "bisect.statement.insufficient"
             tried = story.runs(step.trial for step in story.steps(Purpose.SUFFICIENT))
@@ -45,7 +48,7 @@ def _statements(story: BisectStory) -> list[tuple[Text, ...]]:
         rows.append(_row(story, words("bisect.statement.ruled_out", num=len(bisect.ruled_out)), _CONFIRMED, *trials))
     if bisect.fixes:
         fix = bisect.fixes[0]
-        text = story.fill("bisect.statement.fix", change=code(fix.change), num=str(len(fix.verified_by)))
+        text = story.fill("bisect.statement.fix", change=story.change(fix.change), num=str(len(fix.verified_by)))
         rows.append(_row(story, text, _CONFIRMED, *story.runs(fix.verified_by)))
     untested = bisect.num_untested
     if isinstance(untested, Unavailable):
@@ -77,13 +80,19 @@ def _grounds(story: BisectStory) -> list[Block]:
     found, words = story.cause, story.words
     blocks: list[Block] = []
     if found is not None and found.reasons:
-        caption = story.fill("bisect.conclusion.grounds", confidence=strong(confidence(story, found.confidence)))
-        items = tuple(
+        caption = story.fill("bisect.conclusion.grounds", confidence=strong(confidence(story, story.confidence)))
+        items: list[Text] = [] if found.confidence is story.confidence else [_virtual_ground(story)]
+        items += [
             story.cite(
                 words.named(f"bisect.ground.{reason}", words.reason(reason)), story.fact(f"cause/reasons/{index}")
             )
             for index, reason in enumerate(found.reasons)
-        )
-        blocks += [Paragraph(text=story.cite(caption, story.fact("cause/confidence"))), Bullets(items=items)]
+        ]
+        blocks += [Paragraph(text=story.cite(caption, story.fact("cause/confidence"))), Bullets(items=tuple(items))]
     blocks.append(Paragraph(text=words("bisect.conclusion.vocabulary")))
     return blocks
+
+
+def _virtual_ground(story: BisectStory) -> Text:
+    text = story.fill("bisect.ground.virtual_card", device=code(story.bisect.device))
+    return story.cite(text, story.fact("device"))

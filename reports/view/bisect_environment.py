@@ -2,22 +2,29 @@
 
 from __future__ import annotations
 
-from ilora_diag.schema import Settings, Unavailable, Value
+from ilora_diag.schema import Known, Settings, Unavailable, Value
 from ilora_diag.units import format_bytes
 from reports.blocks import Block, Bullets, Code, Details, Paragraph, Section, Table, Text, code, strong
 from reports.view.bisect_story import BisectStory
 from reports.view.env_check import finding_consequence, finding_title, value_text
 from reports.view.teller import setting_text
 
+_READ = frozenset(
+    {"version", "card", "allocator", "attention", "parameters", "precision", "checkpointing", "loop", "env", "parts"}
+)
+"""First words of what a trial reads where it acts (`probes.trial_effective`)."""
+
 
 def environment(story: BisectStory) -> tuple[Section, ...]:
     """Requested against effective, facts, findings, and the whole failing configuration."""
     words = story.words
     blocks: list[Block] = [*_settings(story), *_findings(story), *_facts(story)]
-    if story.bisect.base:
-        text = "\n".join(f"{key}: {setting_text(value)}" for key, value in story.bisect.base)
-        summary = words("bisect.environment.base", num=len(story.bisect.base))
-        blocks.append(Details(summary=summary, blocks=(Code(text=text, language="yaml"),)))
+    known = story.bisect.effective
+    whole = story.bisect.base if isinstance(known, Unavailable) else known
+    if whole:
+        key = "bisect.environment.base" if isinstance(known, Unavailable) else "bisect.environment.whole"
+        text = "\n".join(f"{name}: {setting_text(value)}" for name, value in whole)
+        blocks.append(Details(summary=words(key, num=len(whole)), blocks=(Code(text=text, language="yaml"),)))
     return (Section(title=words("bisect.environment.title"), blocks=tuple(blocks)),)
 
 
@@ -32,21 +39,49 @@ def _settings(story: BisectStory) -> list[Block]:
         found = effective
         text = words("bisect.environment.caption")
         blocks = [Paragraph(text=story.cite(text, story.fact("requested"), story.fact("effective")))]
-    asked, in_force = {**dict(bisect.requested)}, dict(found)
-    rows = tuple(_row(story, key, asked, in_force) for key in dict.fromkeys((*asked, *in_force)))
+    rows = tuple(_row(story, key, *values) for key, values in _compared(story, found).items())
     if rows:
         names = ("column.key", "column.requested", "column.effective")
         blocks.append(Table(columns=tuple(words(name) for name in names), rows=rows))
     return blocks
 
 
-def _row(story: BisectStory, key: str, asked: dict[str, Value], in_force: dict[str, Value]) -> tuple[Text, ...]:
-    requested: Text = (code(setting(key, asked[key])),) if key in asked else story.words("bisect.environment.default")
-    if key not in in_force:
-        return ((code(key),), requested, story.words("bisect.environment.not_read"))
-    effective = setting(key, in_force[key])
-    differs = key in asked and asked[key] != in_force[key]
-    return ((code(key),), requested, (strong(effective),) if differs else (code(effective),))
+def _compared(story: BisectStory, found: Settings) -> dict[str, tuple[Known[Value], Known[Value]]]:
+    """What was typed, what differs from the configuration, and what a trial reads where it acts: key -> both values."""
+    nothing = Unavailable(reason="not in the record", source="bisect.json")
+    typed = {key: value for key, value in story.bisect.requested if not key.startswith("--")}
+    asked, in_force = {**dict(story.bisect.base), **typed}, dict(found)
+    rows: dict[str, tuple[Known[Value], Known[Value]]] = {}
+    for key, value in asked.items():
+        effective: Known[Value] = in_force.get(_read_as(key), nothing)
+        differs = not isinstance(effective, Unavailable) and not same(value, effective)
+        if key in typed or differs:
+            rows[key] = (value, effective)
+    shown = {_read_as(key) for key in rows}
+    for key, value in found:
+        if key.partition(".")[0] in _READ and key not in shown:
+            rows[key] = (nothing, value)
+    return rows
+
+
+def _read_as(key: str) -> str:
+    """The key under which a trial reads what was asked for: of the virtual card, what the card says."""
+    return f"card.{key.removeprefix('device.')}" if key.startswith("device.") else key
+
+
+def same(asked: Value, effective: Value) -> bool:
+    """Whether both are the same setting: what was typed is text."""
+    return setting_text(asked) == setting_text(effective)
+
+
+def _row(story: BisectStory, key: str, asked: Known[Value], effective: Known[Value]) -> tuple[Text, ...]:
+    words = story.words
+    requested: Text = words("bisect.no_peak") if isinstance(asked, Unavailable) else (code(setting(key, asked)),)
+    if isinstance(effective, Unavailable):
+        return ((code(key),), requested, words("bisect.environment.not_read"))
+    shown = setting(key, effective)
+    differs = not isinstance(asked, Unavailable) and not same(asked, effective)
+    return ((code(key),), requested, (strong(shown),) if differs else (code(shown),))
 
 
 def setting(key: str, value: Value) -> str:
@@ -59,6 +94,8 @@ def setting(key: str, value: Value) -> str:
 def _findings(story: BisectStory) -> list[Block]:
     """What the checks of the machine say, each with how sure they are."""
     words, found = story.words, story.bisect.findings
+    if not found and isinstance(story.bisect.facts, Unavailable):
+        return []
     if not found:
         return [Paragraph(text=story.cite(words("bisect.environment.no_finding"), story.fact("findings")))]
     items = []

@@ -32,7 +32,7 @@ def findings(story: BisectStory) -> tuple[Section, ...]:
 
 
 def _overview(story: BisectStory) -> str:
-    counts = {status: 0 for status in Status}
+    counts = dict.fromkeys(Status, 0)
     for trial in story.bisect.trials:
         counts[trial.status] += 1
     told = [
@@ -100,7 +100,7 @@ def _boundary(story: BisectStory) -> Section | None:
         story.fact("boundary"),
     )
     rows = []
-    for step in story.bisect.steps:
+    for step in story.searched():
         others = [item for item in step.relaxed if item[0] != boundary.factor]
         if others and step.trial not in (boundary.fail, boundary.pass_):
             continue
@@ -120,11 +120,12 @@ def _boundary(story: BisectStory) -> Section | None:
 def _matrix(story: BisectStory) -> Section | None:
     """Every trial against every factor: a level where it was changed, a dot where it was left as it fails."""
     words, bisect = story.words, story.bisect
-    if not bisect.steps or not bisect.factors:
+    steps = story.searched()
+    if not steps or not bisect.factors:
         return None
     caption = story.cite(words("bisect.matrix.caption"), story.fact("steps"))
     rows = []
-    for step in bisect.steps:
+    for step in steps:
         relaxed = dict(step.relaxed)
         cells: list[Text] = [
             (code(story.level(factor.name, relaxed[factor.name])),) if factor.name in relaxed else "\N{MIDDLE DOT}"

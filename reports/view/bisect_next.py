@@ -1,4 +1,4 @@
-"""What to type next: the fix where there is one, else the run that would tell more. Commands are derived, not invented."""
+"""What to type next: the fix where there is one, else the run that would tell more."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ def recommended(story: BisectStory) -> Text:
     bisect = story.bisect
     if bisect.fixes:
         fix = bisect.fixes[0]
-        text = story.fill("bisect.action.fix", change=code(fix.change), cost=cost(story, fix.cost))
+        text = story.fill("bisect.action.fix", change=story.change(fix.change), cost=cost(story, fix.cost))
         return story.cite(text, *story.runs(fix.verified_by), story.fact("fixes/0"))
     if bisect.outcome is Outcome.CAUSE_FOUND:
         return story.cite(story.words("bisect.action.no_fix"), story.fact("fixes"))
@@ -42,7 +42,7 @@ def next_command(story: BisectStory) -> str:
     if bisect.outcome is Outcome.FLAKY:
         return story.resume_command()
     if bisect.outcome is Outcome.SUSPECTS:
-        return with_option(bisect.command, "--factors", ",".join(one.what for one in bisect.unsure))
+        return with_option(bisect.command, "--factors", ",".join(bisect.suspects))
     if bisect.outcome is Outcome.NOT_REPRODUCED:
         return on_the_card(story) if story.on_virtual_card else with_option(bisect.command, "--max-steps", "20")
     if bisect.outcome is Outcome.FAILS_DIFFERENTLY:

@@ -1,14 +1,17 @@
-"""What every section of an investigation report draws on: the record, the language, and where each claim is borne out."""
+"""What every section of an investigation report draws on: record, language, and where each claim is borne out."""
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable
 from dataclasses import dataclass
 from string import Formatter
 
-from ilora_diag.schema import FailureSignature, Known, Metric, Status, Trial, Unavailable
-from ilora_diag.schema.bisect import Bisect, Cause, Factor, Outcome, Purpose, Step
+from ilora_diag.schema import Confidence, ErrorFamily, FailureSignature, Known, Metric, Status, Trial, Unavailable
+from ilora_diag.schema.bisect import Bisect, Cause, Factor, FactorKind, FactorScope, Outcome, Purpose, Step
 from reports.blocks import Block, Figure, Paragraph, Span, Text, code, link, spans
+from reports.figures import drawn_path
+from reports.figures.bisect import figure_alt
 from reports.messages import Words
 from reports.view.outcome import shell
 from reports.view.teller import Teller
@@ -18,6 +21,10 @@ JOURNAL_NAME = "journal.jsonl"
 PASSES, FAILS = frozenset({Status.OK}), frozenset({Status.SAME, Status.OOM})
 INTERIM = frozenset({Outcome.BUDGET_SPENT, Outcome.INTERRUPTED, Outcome.FLAKY})
 """Outcomes that a further run of the same investigation can change."""
+BESIDE = frozenset({Purpose.GROWTH, Purpose.FIRST_TOUCH})
+"""Purposes of trials that answer a question of their own and are no point among the factors."""
+_TYPED = re.compile(r"(?:export|unset) \S+|-\S+( \S+)?|[\w.]+=\S*")
+_APPLIED = re.compile(r"apply\.(\w+)=(.*)")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -36,6 +43,25 @@ class BisectStory:
     def cause(self) -> Cause | None:
         """What was found; None where nothing was."""
         return self.bisect.cause
+
+    @property
+    def is_driver_error(self) -> bool:
+        """Whether the driver refused a call, rather than memory running out."""
+        signature = self.bisect.signature
+        return not isinstance(signature, Unavailable) and signature.family is ErrorFamily.CUDA_DRIVER
+
+    @property
+    def confidence(self) -> Confidence:
+        """How sure the cause is of the machine in question.
+
+        A virtual card proves that a mechanism makes exactly this driver error; that the driver of a host is like that,
+        it can only suggest.
+        """
+        if self.cause is None:
+            return Confidence.UNKNOWN
+        found = self.cause.confidence
+        elsewhere = self.is_driver_error and self.on_virtual_card and found is Confidence.CONFIRMED
+        return Confidence.STRONGLY_SUGGESTED if elsewhere else found
 
     @property
     def folder(self) -> str:
@@ -58,7 +84,7 @@ class BisectStory:
     def level(self, factor_name: str, index: int) -> str:
         """A level as a user reads it."""
         factor = self.factor(factor_name)
-        return factor.levels[index].name if factor and index < len(factor.levels) else str(index)
+        return self.words.reason(factor.levels[index].name) if factor and index < len(factor.levels) else str(index)
 
     def steps(self, *purposes: Purpose) -> tuple[Step, ...]:
         """The steps taken for one of the purposes, in order."""
@@ -66,7 +92,11 @@ class BisectStory:
 
     def unchanged(self) -> tuple[Step, ...]:
         """The steps that ran the failing configuration as it is."""
-        return tuple(step for step in self.bisect.steps if not step.relaxed)
+        return tuple(step for step in self.searched() if not step.relaxed)
+
+    def searched(self) -> tuple[Step, ...]:
+        """The steps that are points among the factors."""
+        return tuple(step for step in self.bisect.steps if step.purpose not in BESIDE)
 
     # sentences
 
@@ -125,6 +155,24 @@ class BisectStory:
         """Factors at levels, as `name=level` each."""
         return self.joined((code(f"{name}={self.level(name, index)}"),) for name, index in relaxed)
 
+    def change(self, text: str) -> Text:
+        """What one types or does to change a factor; what was done to a script from outside is told as such."""
+        return self.joined(self._one_change(part) for part in text.split(" and "))
+
+    def _one_change(self, text: str) -> Text:
+        applied = _APPLIED.fullmatch(text)
+        if applied is not None and self.words.named(f"bisect.apply.{applied[1]}", ""):
+            return self.fill(f"bisect.apply.{applied[1]}", value=code(applied[2].strip("[]")))
+        return (code(text),) if _TYPED.fullmatch(text) else self.words.reason(text)
+
+    def contrast(self, name: str, failing: int, passing: int) -> Text:
+        """A factor with the level at which it fails and the one at which it passes, in words."""
+        factor = self.factor(name)
+        if factor is not None and factor.scope is FactorScope.INTERVENTION and factor.kind is not FactorKind.ORDERED:
+            return self.fill("bisect.contrast.applied", change=self.change(factor.levels[passing].change))
+        levels = {"failing": code(self.level(name, failing)), "passing": code(self.level(name, passing))}
+        return self.fill("bisect.contrast", factor=code(name), **levels)
+
     def signature(self, found: FailureSignature) -> str:
         """A signature in one line."""
         stage = found.stage if not isinstance(found.stage, Unavailable) else ""
@@ -132,13 +180,13 @@ class BisectStory:
 
     def figure(self, name: str) -> tuple[Block, ...]:
         """The figure if it was drawn, the reason if it could not be, nothing if there was nothing to draw."""
-        path = f"figures/{name}.svg"
+        path = drawn_path(name)
         refused = next((entry.reason for entry in self.bisect.skipped if entry.what == path), None)
         if refused is not None:
             return (Paragraph(text=self.words("figure.not_drawn", path=path, reason=self.words.reason(refused))),)
-        if name not in self.bisect.figures:
+        if path not in self.bisect.figures:
             return ()
-        return (Figure(path=path, alt=self.words(f"bisect.figure.{name}.alt")),)
+        return (Figure(path=path, alt=figure_alt(name, self.bisect, self.words)),)
 
     def resume_command(self) -> str:
         """What to type to go on with this investigation."""

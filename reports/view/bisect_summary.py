@@ -7,7 +7,7 @@ from datetime import UTC, datetime, timedelta, timezone
 from ilora_diag.schema import SCHEMA_VERSION, Confidence, Unavailable
 from ilora_diag.schema.bisect import Outcome
 from ilora_diag.units import format_bytes, format_duration
-from reports.blocks import Alert, Block, Bullets, Code, Paragraph, Section, Table, Text, code, spans, strong
+from reports.blocks import Alert, Block, Bullets, Paragraph, Section, Table, Text, code, spans, strong
 from reports.view import bisect_next, bisect_symptom
 from reports.view.bisect_story import FAILS, INTERIM, BisectStory, measured
 
@@ -23,25 +23,18 @@ def headline(story: BisectStory) -> str:
 
 def answer(story: BisectStory) -> Text:
     """The cause with its confidence, or what is known in its place; no evidence yet."""
-    bisect, words, cause = story.bisect, story.words, story.cause
+    words, cause = story.words, story.cause
     if cause is None:
         return _no_cause(story)
     changes = story.joined(
-        story.fill(
-            "bisect.change",
-            factor=code(factor.name),
-            failing=code(story.level(factor.name, factor.failing_level)),
-            passing=code(story.level(factor.name, factor.passing_level)),
-        )
-        for factor in cause.factors
+        story.contrast(factor.name, factor.failing_level, factor.passing_level) for factor in cause.factors
     )
     return story.fill(
         "bisect.answer.detailed" if cause.detail else "bisect.answer",
-        confidence=confidence(story, cause.confidence),
+        confidence=confidence(story, story.confidence),
         cause=words.named(f"bisect.cause.{cause.category}", cause.category),
         changes=changes,
-        detail=cause.detail,
-        factors=str(len(bisect.factors)),
+        detail=code(cause.detail),
     )
 
 
@@ -54,12 +47,11 @@ def header(story: BisectStory) -> tuple[Section, ...]:
     """What was investigated, when, by what, and how sure the result is."""
     bisect, words = story.bisect, story.words
     status = "interim" if bisect.outcome in INTERIM else "final"
-    level = story.cause.confidence if story.cause else Confidence.UNKNOWN
     rows: list[tuple[Text, ...]] = [
         (words("bisect.header.id"), (code(bisect.run_id),)),
         (words("bisect.header.created"), _moments(bisect.created_at)),
         (words("bisect.header.status"), words(f"bisect.status.{status}")),
-        (words("bisect.header.confidence"), confidence(story, level)),
+        (words("bisect.header.confidence"), _confidence(story)),
         (words("bisect.header.subject"), bisect.subject),
         (words("bisect.header.device"), _device(story)),
         (words("bisect.header.command"), (code(bisect.command),)),
@@ -91,6 +83,14 @@ def plain(text: Text) -> str:
     return "".join(piece if isinstance(piece, str) else piece.text for piece in spans(text))
 
 
+def _confidence(story: BisectStory) -> str:
+    """That of the answer, and that of the trials where it is another."""
+    found, told = story.cause, confidence(story, story.confidence)
+    if found is None or found.confidence is story.confidence:
+        return told
+    return story.words("bisect.header.confidence.virtual", confidence=told, trials=confidence(story, found.confidence))
+
+
 def _cause_line(story: BisectStory) -> Text:
     bisect = story.bisect
     if bisect.boundary is not None:
@@ -107,7 +107,7 @@ def _no_cause(story: BisectStory) -> Text:
         runs=str(reproduction.num_runs),
         factors=str(len(bisect.factors)),
         ruled_out=str(len(bisect.ruled_out)),
-        suspects=story.joined((code(one.what),) for one in bisect.unsure) or story.words("bisect.nobody"),
+        suspects=story.joined((code(name),) for name in bisect.suspects) or story.words("bisect.nobody"),
         reason=story.words.reason(bisect_next.why_not_run(story)),
     )
 
@@ -119,18 +119,18 @@ def _box(story: BisectStory) -> Alert:
         key = f"bisect.box.{bisect.outcome.value}"
         return Alert(kind="warning", text=story.cite(story.words(key), story.fact("outcome")))
     assert story.cause is not None
-    key = f"bisect.box.found.{story.cause.confidence.value}"
-    if story.on_virtual_card and bisect_symptom.is_driver_error(story):
+    key = f"bisect.box.found.{story.confidence.value}"
+    if story.on_virtual_card and story.is_driver_error:
         key = "bisect.box.found.virtual_driver"
     elif story.on_virtual_card:
         key = f"{key}.virtual"
-    text = story.words(key, device=bisect.device)
+    text = story.fill(key, device=code(bisect.device))
     return Alert(kind="note", text=story.cite(text, story.fact("cause/reasons")))
 
 
 def _pair(story: BisectStory) -> tuple[Block, ...]:
     """The failing and the passing trial side by side."""
-    bisect, words, boundary = story.bisect, story.words, story.bisect.boundary
+    words, boundary = story.words, story.bisect.boundary
     if boundary is None:
         return ()
     caption = story.cite(
@@ -178,8 +178,3 @@ def _device(story: BisectStory) -> Text:
 def _extent(story: BisectStory) -> str:
     bisect = story.bisect
     return story.words("bisect.took", num=bisect.num_trials, seconds=format_duration(bisect.duration_s))
-
-
-def brief_command(text: str) -> Code:
-    """A command to copy."""
-    return Code(text=text, language="sh")

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from ilora_diag.schema import OUT_OF_MEMORY, ErrorFamily, FailureSignature, Unavailable
+from ilora_diag.schema import OUT_OF_MEMORY, FailureSignature, Unavailable
 from ilora_diag.schema.bisect import Purpose
 from ilora_diag.units import format_bytes
 from reports.blocks import Block, Code, Paragraph, Section, Span, Table, Text, code
@@ -25,12 +25,6 @@ def first_line(text: str) -> str:
     """The first line of an error, cut where it gets long."""
     line = text.strip().partition("\n")[0]
     return line if len(line) <= _LONGEST else f"{line[:_LONGEST].rstrip()} ..."
-
-
-def is_driver_error(story: BisectStory) -> bool:
-    """Whether the driver refused a call, rather than memory running out."""
-    signature = story.bisect.signature
-    return not isinstance(signature, Unavailable) and signature.family is ErrorFamily.CUDA_DRIVER
 
 
 def is_out_of_memory(story: BisectStory) -> bool:
