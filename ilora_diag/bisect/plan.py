@@ -7,7 +7,6 @@ could drift from it.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
 from itertools import count
 
 from ilora_diag.bisect.found import SearchOptions
@@ -15,56 +14,23 @@ from ilora_diag.bisect.oracle import Assignment, Observation, Verdict
 from ilora_diag.bisect.order import ranked
 from ilora_diag.bisect.search import search
 from ilora_diag.schema.bisect import Factor, Purpose
+from ilora_diag.schema.bisect_plan import Plan, PlannedTrial
 from ilora_diag.schema.known import Unavailable
+from ilora_diag.schema.report import Skipped
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class PlannedTrial:
-    """One line of a schedule.
-
-    Attributes:
-        purpose: why it is run.
-        factor: that it is about; empty for the unchanged configuration, the mildest one and the fix.
-        level: index of the level, the mildest one; 0 where no factor is named.
-        num: how often, at the least.
-    """
-
-    purpose: Purpose
-    factor: str = ""
-    level: int = 0
-    num: int = 1
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Plan:
-    """A schedule.
-
-    Attributes:
-        trials: in order. In mode `fast` factors are asked of in groups, so that most of the lines REPAIR are never run
-            alone; the order is that of preference.
-        least, expected, most: trials in all, for one cause of one factor; expected weighs causes by their prior, levels
-            alike.
-        bound: trials that no search exceeds whose failure is steady and the same whatever is relaxed.
-    """
-
-    trials: tuple[PlannedTrial, ...]
-    least: int
-    expected: float
-    most: int
-    bound: int
-
-
-def plan(factors: Sequence[Factor], options: SearchOptions) -> Plan:
+def plan(factors: Sequence[Factor], options: SearchOptions, not_applicable: tuple[Skipped, ...] = ()) -> Plan:
     """The schedule of a search over these factors."""
     sizes = [(factor.prior / factor.mildest, _num_trials(factors, options, *one)) for factor, one in _causes(factors)]
     weight = sum(prior for prior, _ in sizes)
     unchanged = options.repeats + 1
     return Plan(
+        factors=tuple(factors),
+        not_applicable=not_applicable,
         trials=_schedule(factors, options),
         least=min((num for _, num in sizes), default=unchanged),
         expected=sum(prior * num for prior, num in sizes) / weight if weight else float(unchanged),
         most=max((num for _, num in sizes), default=unchanged),
-        bound=_bound(factors, options),
     )
 
 
@@ -89,19 +55,6 @@ def _causes(factors: Sequence[Factor]) -> list[tuple[Factor, tuple[str, int]]]:
 
 def _num_trials(factors: Sequence[Factor], options: SearchOptions, name: str, level: int) -> int:
     return len(search(factors, _OneCause(name=name, level=level), options).steps)
-
-
-def _bound(factors: Sequence[Factor], options: SearchOptions) -> int:
-    """Repeats and controls; the mildest configuration; QuickXplain, the certificate and the levels at their worst.
-
-    QuickXplain asks at most twice as many questions as it has candidates, and two more of what it found first; the
-    certificate leaves out each factor once, and again each time one could be dropped.
-    """
-    n = len(factors)
-    repeats = options.repeats + options.controls + options.final_repeats + 2
-    alone = sum(factor.mildest for factor in factors) if options.mode == "full" else 0
-    levels = sum(len(factor.levels) + 1 for factor in factors)
-    return repeats + alone + 2 * n + 2 + n * (n + 1) // 2 + 2 * levels
 
 
 class _OneCause:

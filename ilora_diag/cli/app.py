@@ -7,12 +7,14 @@ from typing import Annotated
 
 import typer
 
+from ilora_diag.cli.bisect_oom import bisect_oom
 from ilora_diag.cli.env_check import env_check
 from ilora_diag.cli.estimate import estimate
 from ilora_diag.cli.explain import explain
 from ilora_diag.cli.report import report
 from ilora_diag.cli.run import CONTEXT as RUN_CONTEXT
 from ilora_diag.cli.run import run
+from ilora_diag.cli.script_after import ScriptAfter
 from ilora_diag.cli.snapshot import snapshot
 from ilora_diag.cli.train import train
 
@@ -38,6 +40,7 @@ def build_app() -> typer.Typer:
         context_settings={"help_option_names": ["--help", "-h"], "max_content_width": 100},
     )
     app.callback()(_options)
+    app.command("bisect-oom", cls=ScriptAfter)(bisect_oom)
     app.command("env-check")(env_check)
     app.command("estimate")(estimate)
     app.command("explain")(explain)

@@ -108,7 +108,8 @@ def bisect_oom(
     rarely; the budget is spent); 2 a setting, a file or a name was refused; 4 no such device here; 130 interrupted (go
     on with --resume).
     """
-    from ilora_diag.cli.bisect_oom_command import BisectOptions, run_bisect
+    from ilora_diag.cli.bisect_oom_command import run_bisect
+    from ilora_diag.cli.bisect_options import BisectOptions
 
     options = BisectOptions(
         overrides=tuple(overrides or ()),

@@ -14,7 +14,7 @@ from ilora_diag.cli.bisect_progress import Progress
 from ilora_diag.cli.exit_codes import CommandError, ExitCode
 from ilora_diag.cli.show import on_terminal
 from ilora_diag.cli.streams import Lang, chosen_lang, emit, note
-from ilora_diag.engine.bisect.investigate import Investigation, UnknownFactorError, planned_factors
+from ilora_diag.engine.bisect.investigate import Investigation, UnknownFactorError, mode_of, planned_factors
 from ilora_diag.engine.bisect.user_factors import FactorsFileError
 from ilora_diag.engine.journal import JournalError
 from ilora_diag.engine.run_folder import RUNS_FOLDER, is_running, new_folder, write_whole
@@ -25,7 +25,8 @@ from ilora_diag.schema.bisect import Bisect, Outcome
 from ilora_diag.schema.bisect_request import BisectRequest
 from ilora_diag.schema.trial import Status
 from reports.messages import Words
-from reports.view.bisect import bisect_document, bisect_headline, plan_document
+from reports.view.bisect import bisect_document, bisect_headline
+from reports.view.bisect_plan import plan_document
 from reports.view.outcome import shell
 from reports.write import MARKDOWN_NAME, write_bisect
 
@@ -140,12 +141,12 @@ def _tell(found: Bisect, folder: Path, lang: Lang, *, as_json: bool) -> None:
 
 
 def _plan(request: BisectRequest, options: BisectOptions, lang: Lang) -> ExitCode:
-    factors, skipped = planned_factors(request)
-    made = plan(factors, SearchOptions(mode=request.mode, alpha=request.alpha))  # type: ignore[arg-type]
+    factors, not_applicable = planned_factors(request)
+    made = plan(factors, SearchOptions(mode=mode_of(request), alpha=request.alpha), not_applicable)
     if options.as_json:
         emit(to_json(made, indent=2))
     else:
-        emit(on_terminal(plan_document(made, factors, skipped, lang.value), lang, brief=False))
+        emit(on_terminal(plan_document(made, lang.value), lang, brief=False))
     return ExitCode.OK
 
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import click
 import typer
 from typer.core import TyperCommand
 
@@ -12,7 +11,7 @@ _KEY = "ilora_diag.script"
 class ScriptAfter(TyperCommand):
     """Takes what stands behind `--` aside before options and arguments are read."""
 
-    def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
+    def parse_args(self, ctx: typer.Context, args: list[str]) -> list[str]:
         """As the base class, without the script's part."""
         at = args.index("--") if "--" in args else len(args)
         ctx.meta[_KEY] = tuple(args[at + 1 :])

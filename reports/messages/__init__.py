@@ -11,6 +11,8 @@ from collections.abc import Mapping
 from reports.messages import (
     bisect_causes_en,
     bisect_en,
+    bisect_plan_en,
+    bisect_plan_ja,
     checks_en,
     checks_ja,
     en,
@@ -46,6 +48,7 @@ LANGUAGES: Mapping[str, Mapping[str, str]] = {
         snapshot_en.MESSAGES,
         bisect_en.MESSAGES,
         bisect_causes_en.MESSAGES,
+        bisect_plan_en.MESSAGES,
     ),
     "ja": _merged(
         ja.MESSAGES,
@@ -55,6 +58,7 @@ LANGUAGES: Mapping[str, Mapping[str, str]] = {
         figures_ja.MESSAGES,
         run_ja.MESSAGES,
         snapshot_ja.MESSAGES,
+        bisect_plan_ja.MESSAGES,
     ),
 }
 

@@ -11,7 +11,7 @@ from typing import Protocol
 
 from ilora.config import Config, load_config
 from ilora_diag.bisect.oracle import BudgetSpent, Interrupted
-from ilora_diag.bisect.search import Found, SearchOptions, search
+from ilora_diag.bisect.search import Found, Mode, SearchOptions, search
 from ilora_diag.engine.bisect.beside import Beside, Neighbour
 from ilora_diag.engine.bisect.config_factors import accepted_by, config_factors, never_done
 from ilora_diag.engine.bisect.fingerprint import fingerprint
@@ -170,7 +170,7 @@ class Investigation:
         factors = self._chosen(tuple(self._factors(config, answer, known)))
         oracle.factors = factors
         self.listener.factors(factors)
-        options = SearchOptions(mode=self.request.mode, alpha=self.request.alpha)
+        options = SearchOptions(mode=mode_of(self.request), alpha=self.request.alpha)
         return search(factors, oracle, options), factors
 
     def _looked_into(self, oracle: TrialOracle, answer: TrialAnswer | None) -> TrialAnswer | None:
@@ -218,6 +218,11 @@ class Investigation:
                 self.not_applicable.append(Skipped(what=factor.name, reason="left out on request"))
         left = {skipped.what for skipped in self.not_applicable if skipped.reason == "left out on request"}
         return tuple(factor for factor in factors if factor.name not in left)
+
+
+def mode_of(request: BisectRequest) -> Mode:
+    """The mode, which the record has as text."""
+    return "full" if request.mode == "full" else "fast"
 
 
 def planned_factors(request: BisectRequest) -> tuple[tuple[Factor, ...], tuple[Skipped, ...]]:

@@ -71,7 +71,7 @@ def _factor(path: Path, row: object) -> Factor:
     try:
         return Factor(
             name=name,
-            kind=FactorKind(fields.get("kind", "unordered")),
+            kind=FactorKind(str(fields.get("kind", "unordered"))),
             scope=FactorScope.ENVIRONMENT if any(key.startswith("env.") for key in keys) else FactorScope.SETTING,
             levels=made,
             expects_monotone=fields.get("kind") == "ordered",
