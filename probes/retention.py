@@ -26,7 +26,7 @@ from probes.retention_copies import Copies, frozen_state_bytes
 from probes.retention_growth import collected, grown_tensors
 from probes.retention_names import HolderError
 from probes.retention_release import Releases, drop_copies, release
-from probes.retention_search import Search, main_globals, of_libraries, of_users, running_frames
+from probes.retention_search import Search, main_globals, running_frames, tiers
 from probes.virtual.watch import Watch
 
 FEWEST_STEPS = 4
@@ -41,6 +41,9 @@ class GrowthWatch:
         watch: of the device: `station.watch`, `machine.watch`, or what `host_books` yields on the CPU.
         num_steps: to follow, 4 at the least.
 
+    Attributes:
+        note: why there is no answer, after `conclude`; empty where there is one.
+
     Raises:
         ValueError: fewer steps than it takes to tell growth from noise.
     """
@@ -53,6 +56,7 @@ class GrowthWatch:
         self._main: dict[str, Any] | None = None
         self._called: set[int] = set()
         self._retention: Retention | None = None
+        self.note = ""
 
     @contextmanager
     def watching(self) -> Iterator[GrowthWatch]:
@@ -76,7 +80,7 @@ class GrowthWatch:
         samples.take()
         self._main = self._main or main_globals(running_frames())
         if samples.num == self._num_steps:
-            self._retention = self._made(None)
+            self._make(None)
 
     def conclude(self, error: BaseException | None = None) -> Retention | None:
         """What was found; of a run that ended early, what can be said after the steps it did.
@@ -85,11 +89,20 @@ class GrowthWatch:
             error: what ended the run; the frames of its traceback are searched as if they still ran.
 
         Returns:
-            None if fewer than three steps were done.
+            None if fewer than three steps were done, or the search failed; `note` says which.
         """
-        if self._retention is None and self._samples.num >= FEWEST_STEPS - 1:
-            self._retention = self._made(error)
+        if self._retention is None and self._samples.num >= FEWEST_STEPS - 1 and not self.note:
+            self._make(error)
+        if self._retention is None and not self.note:
+            self.note = f"what stays from step to step takes 3 steps to be seen, and {self._samples.num} were done"
         return self._retention
+
+    def _make(self, error: BaseException | None) -> None:
+        """Search; what goes wrong over a strange object of the script must not end the script."""
+        try:
+            self._retention = self._made(error)
+        except Exception as failure:  # noqa: BLE001
+            self.note = f"what stays from step to step could not be searched: {type(failure).__name__}: {failure}"
 
     def _call(self, module: nn.Module, args: Any) -> None:
         self._called.add(id(module))
@@ -100,8 +113,9 @@ class GrowthWatch:
         rise, rise_error = slope(live)
         is_growing = len(live) >= FEWEST_STEPS and rise > max(2 * rise_error, _LEAST_SLOPE)
         kept = samples.kept() if rise > _LEAST_SLOPE else []
+        cycles = collected(samples, kept)
         copies = Copies.found(samples, self._called)
-        search, cycles = self._searched({*kept, *copies.numbers()}, error)
+        search = self._searched({*kept, *copies.numbers()} - cycles, error)
         return Retention(
             live_bytes=tuple(live),
             slope_bytes=rise,
@@ -112,17 +126,12 @@ class GrowthWatch:
             frozen_with_state_bytes=frozen_state_bytes(samples),
         )
 
-    def _searched(self, wanted: set[int], error: BaseException | None) -> tuple[Search, set[int]]:
-        """The paths to storages, and which of them only garbage in cycles held: that goes by being looked for."""
-        samples = self._samples
-        search = Search(key_of=samples.number_of, wanted=wanted)
+    def _searched(self, wanted: set[int], error: BaseException | None) -> Search:
+        """The paths to storages."""
+        search = Search(key_of=self._samples.number_of, wanted=wanted)
         main = main_globals(running_frames(error)) or self._main
-        search.run(of_users(samples.watch.roots(), main, error))
-        cycles = collected(samples, search.wanted)
-        search.wanted -= cycles
-        search.run(of_libraries(error))
-        search.close()
-        return search, cycles
+        search.run(tiers(self._samples.watch.roots(), main, error))
+        return search
 
 
 __all__ = ["FEWEST_STEPS", "GrowthWatch", "HolderError", "Releases", "drop_copies", "host_books", "release"]

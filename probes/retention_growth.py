@@ -101,10 +101,8 @@ def _holder(number: int, places: dict[int, int], search: Search, cycles: set[int
     return Unavailable(reason=_CUT if search.is_cut else _NOT_PYTHON, source="retention")
 
 
-def collected(samples: Samples, numbers: set[int]) -> set[int]:
-    """Which of some storages go when Python's collector runs: only cycles of garbage held them."""
-    if not numbers:
-        return set()
+def collected(samples: Samples, numbers: list[int]) -> set[int]:
+    """Which of some storages go when Python's collector runs, as it does here: only cycles of garbage held them."""
     gc.collect()
     alive = {entry.number for entry in samples.watch.machine.alive.values()}
     return {number for number in numbers if number not in alive}

@@ -123,13 +123,15 @@ def children(value: Any) -> Iterator[Child]:
 
 
 Taker = Callable[[Any], Iterator[Child]]
-_takers: dict[type, Any] = {}
+# By class, weakly: a class keeps the globals of its script alive, and so everything in them.
+_takers: weakref.WeakKeyDictionary[type, Any] = weakref.WeakKeyDictionary()
 _UNKNOWN = object()
 
 
 def _taker(kind: type) -> Taker | None:
     """How objects of a class are taken apart. The class is asked, not the object, whose `__class__` may run code."""
-    if issubclass(kind, _ATOMS) or (getattr(kind, "__module__", None) or "").partition(".")[0] in OWN_PACKAGES:
+    package = kind.__dict__.get("__module__", "")
+    if issubclass(kind, _ATOMS) or (isinstance(package, str) and package.partition(".")[0] in OWN_PACKAGES):
         return None
     for known, take in _KINDS:
         if issubclass(kind, known):

@@ -84,16 +84,15 @@ class Search:
     _deadline: float = 0.0
 
     def run(self, tiers: Iterable[list[Seed]]) -> None:
-        """Search tier after tier until everything wanted is found. What was visited is kept until `close`."""
+        """Search tier after tier until everything wanted is found."""
         self._deadline = time.monotonic() + MOST_SECONDS
-        for seeds in tiers:
-            if not self.wanted or self.is_cut:
-                break
-            self._tier(seeds)
-
-    def close(self) -> None:
-        """Let go what was visited; the paths stay."""
-        self._nodes.clear()
+        try:
+            for seeds in tiers:
+                if not self.wanted or self.is_cut:
+                    break
+                self._tier(seeds)
+        finally:
+            self._nodes.clear()
 
     def _tier(self, seeds: list[Seed]) -> None:
         queue: deque[Any] = deque()
@@ -170,10 +169,10 @@ def description(value: Any) -> str:
     return kind.__name__
 
 
-def of_users(
+def tiers(
     roots: list[nn.Module], main: dict[str, Any] | None, error: BaseException | None = None
 ) -> Iterator[list[Seed]]:
-    """Where to begin: what a user named, then models.
+    """Where to begin: what a user named first, then models, then what libraries hold.
 
     Args:
         roots: models that were seen to run.
@@ -184,11 +183,7 @@ def of_users(
     script = [Seed(f"script:{name}", value) for name, value in list((main or {}).items()) if not name.startswith("__")]
     yield [*script, *_locals(frames, user=True), *_user_modules()]
     yield [Seed("module:", root) for root in roots]
-
-
-def of_libraries(error: BaseException | None = None) -> Iterator[list[Seed]]:
-    """Where to go on: what functions and modules of libraries hold. Arguments as of `of_users`."""
-    yield [*_locals(running_frames(error), user=False), *_handled()]
+    yield [*_locals(frames, user=False), *_handled()]
     yield list(_library_modules())
 
 
