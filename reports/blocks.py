@@ -13,6 +13,8 @@ from typing import Literal
 
 _ANSI = re.compile(r"\x1b(?:\[[0-?]*[ -/]*[@-~]|\][^\x07\x1b]*(?:\x07|\x1b\\)?|.)?")
 _CONTROL = re.compile(r"[\x00-\x08\x0b-\x1f\x7f-\x9f]")
+# They reorder what stands around them, so that a reader sees another text than the one that is there.
+_BIDI = re.compile("[\u202a-\u202e\u2066-\u2069]")
 
 SpanKind = Literal["code", "strong", "link"]
 AlertKind = Literal["note", "warning", "caution"]
@@ -35,8 +37,12 @@ Text = str | tuple[str | Span, ...]
 
 
 def printable(text: str) -> str:
-    """Text without terminal escapes, control characters and what UTF-8 cannot carry: tracebacks hold anything."""
+    """Text without terminal escapes, control characters and what UTF-8 cannot carry: tracebacks hold anything.
+
+    Characters that turn the direction of writing are shown as their numbers.
+    """
     plain = _CONTROL.sub("", _ANSI.sub("", text))
+    plain = _BIDI.sub(lambda match: f"[U+{ord(match[0]):04X}]", plain)
     return plain.encode("utf-8", "replace").decode()
 
 

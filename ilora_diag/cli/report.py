@@ -16,6 +16,7 @@ class Format(StrEnum):
 
     MD = "md"
     JSON = "json"
+    HTML = "html"
 
 
 def report(
@@ -36,7 +37,9 @@ def report(
     That of a training is made from its log, journal and configuration; that of an estimate or of a script's run from
     its record.
 
-    Without --format and --check, report.md, report.json and the figures are written anew.
+    Without --format and --check, report.md, report.json and the figures are written anew. --format html prints one page
+    with the figures in it, drawn anew in the language asked for: `--format html > report.html`.
+
     Exit status: 0 done; 1 the written report does not hold; 2 no such run.
     """
     from ilora_diag.cli.report_command import run_report

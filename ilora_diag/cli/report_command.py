@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import tempfile
 import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
@@ -22,6 +23,7 @@ from ilora_diag.engine.train_report import build_report
 from ilora_diag.schema import Estimate, Report, SchemaError, ScriptRun, from_data, to_json
 from ilora_diag.schema.codec import Record, parse
 from reports.blocks import Document
+from reports.html import HtmlRenderer
 from reports.markdown import render_document
 from reports.messages import LANGUAGES, Words
 from reports.view import train_document
@@ -76,14 +78,14 @@ class Opened:
     Attributes:
         record: what its report is made from.
         document: the report in a language.
-        write: writes it anew in a language, and returns it as written.
+        write: writes it anew into a folder in a language, and returns it as written.
         check: what is wrong with the written report.
         brief: whether only the sections that matter when the command ends are shown where it was typed.
     """
 
     record: Record
     document: Callable[[str], Document]
-    write: Callable[[str], Document]
+    write: Callable[[Path, str], Document]
     check: Callable[[], tuple[str, ...]]
     brief: bool
 
@@ -103,14 +105,23 @@ def run_report(run: Path, *, lang: Lang | None, output: str | None, check: bool)
             emit(to_json(opened.record, indent=2))
         elif output == "md":
             emit(render_document(opened.document(language.value)))
+        elif output == "html":
+            emit(_page(opened, language))
         else:
-            emit(on_terminal(opened.write(language.value), language, brief=opened.brief))
+            emit(on_terminal(opened.write(run, language.value), language, brief=opened.brief))
             emit(Words(language.value)("terminal.report", path=run / MARKDOWN_NAME))
     except RunFolderError as error:
         raise CommandError(str(error), ExitCode.USAGE) from error
     except OSError as error:
         raise CommandError(f"cannot write the report: {error}", ExitCode.FAILURE) from error
     return ExitCode.OK
+
+
+def _page(opened: Opened, lang: Lang) -> str:
+    """The report as a page. Its figures are drawn aside: they are of its language, and the folder stays as it is."""
+    with tempfile.TemporaryDirectory(prefix="ilora-diag-") as folder:
+        document = opened.write(Path(folder), lang.value)
+        return HtmlRenderer(Path(folder)).render(document)
 
 
 def _open(run: Path) -> Opened:
@@ -137,7 +148,7 @@ def _open_training(run: Path) -> Opened:
     return Opened(
         record=report,
         document=lambda lang: train_document(report, lang),
-        write=lambda lang: train_document(write_report(report, run, lang), lang),
+        write=lambda folder, lang: train_document(write_report(report, folder, lang), lang),
         check=lambda: check_report(run, report),
         brief=False,
     )
@@ -153,7 +164,7 @@ def _open_record(run: Path, file: Path) -> Opened:
     return Opened(
         record=record,
         document=lambda lang: kind.document(record, lang),
-        write=lambda lang: kind.document(kind.write(record, run, lang), lang),
+        write=lambda folder, lang: kind.document(kind.write(record, folder, lang), lang),
         check=lambda: check_rendering(run, {lang: kind.document(record, lang) for lang in LANGUAGES}, kind.file),
         brief=True,
     )

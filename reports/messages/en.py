@@ -187,6 +187,10 @@ MESSAGES = {
     "figure.recommender.val_hr1": "Recommender: validation HR@1",
     "figure.recommender.alt": "Two line charts: loss and validation HR@1 by epoch; values in the table below",
     # the terminal
+    "html.alert.note": "Note",
+    "html.alert.warning": "Warning",
+    "html.alert.caution": "Caution",
+    "html.contents": "Contents",
     "terminal.folded": "{summary} (in report.md)",
     "terminal.report": "report: {path}",
     "terminal.resume": "to resume, type: {command}",

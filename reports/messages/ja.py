@@ -189,6 +189,10 @@ MESSAGES = {
     "figure.recommender.val_hr1": "推薦モデル: 検証 HR@1",
     "figure.recommender.alt": "折れ線グラフ 2 点: エポックに対する推薦モデルの損失と検証 HR@1。値は下の表にあります",
     # the terminal
+    "html.alert.note": "補足",
+    "html.alert.warning": "注意",
+    "html.alert.caution": "警告",
+    "html.contents": "目次",
     "terminal.folded": "{summary}（report.md を参照）",
     "terminal.report": "報告書: {path}",
     "terminal.resume": "再開するコマンド: {command}",

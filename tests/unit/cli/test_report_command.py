@@ -103,3 +103,17 @@ def test_a_folder_of_something_else_says_what_would_be_one(tmp_path: Path, capsy
     (tmp_path / "notes.json").write_text("{}")
     assert report(tmp_path) == 2
     assert "holds no run (none of runlog.jsonl" in capsys.readouterr().err
+
+
+def test_a_page_has_its_figures_inside_in_its_language_and_the_folder_stays_as_it_is(
+    script_folder: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    before = {path: path.read_bytes() for path in script_folder.rglob("*") if path.is_file()}
+    (script_folder / "figures" / "icicle.svg").unlink()
+    assert report(script_folder, "--format", "html", "--lang", "ja") == 0
+    page = capsys.readouterr().out
+    assert page.startswith('<!DOCTYPE html>\n<html lang="ja">')
+    assert page.count("<figure><svg") == 3
+    assert "モジュール別" in page
+    after = {path: path.read_bytes() for path in script_folder.rglob("*") if path.is_file()}
+    assert after == {path: content for path, content in before.items() if path.name != "icicle.svg"}
