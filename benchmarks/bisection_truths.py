@@ -97,6 +97,8 @@ class SimulatedOracle:
         others: assignments that fail in another way.
         budget: trials before BudgetSpent; None for no end.
         asked: purpose of every trial, in order.
+        told: what was relaxed and what came of it, in order.
+        stop: raised when the budget is spent.
     """
 
     truth: Truth
@@ -106,6 +108,7 @@ class SimulatedOracle:
     budget: int | None = None
     stop: type[Exception] = BudgetSpent
     asked: list[Purpose] = field(default_factory=list)
+    told: list[tuple[dict[str, int], Observation]] = field(default_factory=list)
 
     def observe(self, relaxed: Assignment, *, purpose: Purpose, fresh: bool) -> Observation:
         """One more trial."""
@@ -121,10 +124,12 @@ class SimulatedOracle:
         peak: Known[int] = Unavailable(reason="the truth has no memory")
         if self.truth.peak_bytes is not None:
             peak = self.truth.peak_bytes(relaxed)
-        return Observation(
+        answer = Observation(
             trial=f"T-{len(self.asked):02d}",
             verdict=verdict,
             peak_reserved_bytes=peak,
             signature=None,
             text="another error" if verdict is Verdict.OTHER else "",
         )
+        self.told.append((dict(relaxed), answer))
+        return answer

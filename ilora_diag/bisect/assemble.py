@@ -37,11 +37,12 @@ def assemble(
     excluded = ruled_out(seen, factors, settled, by_groups=by_groups) if outcome in SEARCHED else ()
     settled = {one.factor for one in excluded} | (settled if is_found else set())
     open_ = still_open(seen, factors, settled, passing=repair, suspects=state.suspects) if outcome in SEARCHED else ()
+    boundary = _boundary(seen, by_name, repair, state.last) if is_found else None
     base = runs_of(seen, {})
     return Found(
         outcome=outcome,
         cause=cause,
-        boundary=_boundary(seen, by_name, repair, state.last) if is_found else None,
+        boundary=boundary,
         ruled_out=excluded,
         side_effects=side_effects(seen),
         effects=effects(seen, factors),
@@ -59,7 +60,7 @@ def assemble(
             seen,
             factors,
             repair=repair if is_found else {},
-            last=state.last if is_found else "",
+            last="" if boundary is None else boundary.factor,
             alpha=options.alpha,
             pass_repeats=state.pass_repeats,
             num_suspects=len(state.suspects),

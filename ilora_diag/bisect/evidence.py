@@ -14,6 +14,9 @@ from ilora_diag.schema.trial import FailureSignature, Trial
 
 PEAK = "peak_reserved_bytes"
 
+BESIDE = (Purpose.FIRST_TOUCH, Purpose.GROWTH)
+"""Trials beside the search, which change what is asked for: no evidence on factors."""
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Seen:
@@ -56,9 +59,9 @@ def evidence_of_ledger(ledger: Ledger) -> tuple[Seen, ...]:
 
 
 def evidence_of_record(result: Bisect) -> tuple[Seen, ...]:
-    """What a finished record shows; steps without a trial are left out."""
+    """What a finished record shows on factors; steps without a trial are left out."""
     trials = {trial.id: trial for trial in result.trials}
-    known = [(step, trials[step.trial]) for step in result.steps if step.trial in trials]
+    known = [(step, trials[step.trial]) for step in result.steps if step.trial in trials and step.purpose not in BESIDE]
     return tuple(_seen(step, verdict_of(one.status), _peak(one), one.signature, one.reason) for step, one in known)
 
 
@@ -170,7 +173,8 @@ def smallest_pass(seen: Sequence[Seen]) -> dict[str, int]:
     """The settings with the fewest factors relaxed that passed and never failed; empty if there are none."""
     failed = [one.relaxed for one in seen if one.verdict is Verdict.SAME]
     passed = [one.relaxed for one in seen if one.verdict is Verdict.PASS and one.relaxed and one.relaxed not in failed]
-    return dict(min(passed, key=len)) if passed else {}
+    least: Mapping[str, int] = min(passed, key=len, default={})
+    return dict(least)
 
 
 def fails_with(seen: Sequence[Seen], name: str) -> Iterator[Seen]:
