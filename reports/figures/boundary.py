@@ -125,12 +125,12 @@ def card_bytes(bisect: Bisect) -> Known[int]:
     pair = bisect.boundary
     factor = next((one for one in bisect.factors if pair is not None and one.name == pair.factor), None)
     if factor is not None and factor.scope is FactorScope.DEVICE:
-        return Unavailable(reason="the factor is the card itself", source="bisect.factors")
+        return Unavailable(reason="the factor is the card itself", source="factors")
     if bisect.failed_request is not None and isinstance(bisect.failed_request.capacity_bytes, int):
         return bisect.failed_request.capacity_bytes
     if not isinstance(bisect.estimate, Unavailable):
         return bisect.estimate.cards[0].memory_bytes
-    return Unavailable(reason="no trial told the card's memory", source="bisect.failed_request")
+    return Unavailable(reason="no trial told the card's memory", source="failed_request")
 
 
 def _draw_pair(axes: Axes, axis: Axis, pair: Boundary, found: Sequence[Point]) -> None:

@@ -10,7 +10,9 @@ from collections.abc import Mapping
 
 from reports.messages import (
     bisect_causes_en,
+    bisect_causes_ja,
     bisect_en,
+    bisect_ja,
     bisect_plan_en,
     bisect_plan_ja,
     checks_en,
@@ -36,7 +38,7 @@ def _merged(*families: Mapping[str, str]) -> Mapping[str, str]:
     return merged
 
 
-REASONS = {"en": en.REASONS, "ja": (*ja.REASONS, *explain_ja.REASONS, *snapshot_ja.REASONS)}
+REASONS = {"en": en.REASONS, "ja": (*ja.REASONS, *explain_ja.REASONS, *snapshot_ja.REASONS, *bisect_causes_ja.REASONS)}
 LANGUAGES: Mapping[str, Mapping[str, str]] = {
     "en": _merged(
         en.MESSAGES,
@@ -58,6 +60,8 @@ LANGUAGES: Mapping[str, Mapping[str, str]] = {
         figures_ja.MESSAGES,
         run_ja.MESSAGES,
         snapshot_ja.MESSAGES,
+        bisect_ja.MESSAGES,
+        bisect_causes_ja.MESSAGES,
         bisect_plan_ja.MESSAGES,
     ),
 }

@@ -42,7 +42,7 @@ MESSAGES = {
     "with state that belongs to the first.",
     "bisect.root.reentrant_checkpoint": "The part that is run again reads a tensor from shared state whose graph was "
     "already used and freed. Non-reentrant checkpointing keeps the graph in one piece.",
-    "bisect.permanent.reentrant_checkpoint": "Use gradient_checkpointing_kwargs={'use_reentrant': False}, and keep no "
+    "bisect.permanent.reentrant_checkpoint": "Set use_reentrant=False in gradient_checkpointing_kwargs, and keep no "
     "tensors with a graph in shared state.",
     "bisect.cause.retained_graph": "results that are kept with their graph",
     "bisect.meaning.retained_graph": "Results are kept together with the graph that made them, so the activations of a "
