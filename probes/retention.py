@@ -22,7 +22,7 @@ from torch.optim import optimizer as optimizers
 
 from ilora_diag.schema.trial_answer import Retention
 from probes.retention_books import Samples, host_books, slope
-from probes.retention_copies import Copies, frozen_state_bytes
+from probes.retention_copies import Copies
 from probes.retention_growth import collected, grown_tensors
 from probes.retention_names import HolderError
 from probes.retention_release import Releases, drop_copies, release
@@ -123,7 +123,7 @@ class GrowthWatch:
             is_growing=is_growing,
             grown=grown_tensors(samples, kept, search, cycles),
             copies=copies.told(search),
-            frozen_with_state_bytes=frozen_state_bytes(samples),
+            frozen_with_state_bytes=copies.frozen_state_bytes,
         )
 
     def _searched(self, wanted: set[int], error: BaseException | None) -> Search:

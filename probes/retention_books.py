@@ -10,7 +10,6 @@ One thing grows without any storage growing old: a tensor that is made anew from
 
 from __future__ import annotations
 
-import gc
 from bisect import bisect_left
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -23,6 +22,7 @@ import torch
 from torch import Tensor
 
 from probes.recorder import Books, Reading, recording
+from probes.retention_heap import heap
 from probes.run_ledger import MeasuredLedger
 from probes.virtual.ledger import LOAD
 from probes.virtual.watch import Watch
@@ -163,11 +163,11 @@ class Samples:
         return None if entry is None else entry.number
 
     def _note_unseen(self) -> None:
-        """Tensors of the host that no operator made: from NumPy, from a file. They were there before the second step."""
+        """Tensors of the host that no operator made: from NumPy, from a file. They came before the second step."""
         books = self.watch.machine
         assert isinstance(books, Books)
-        for value in gc.get_objects():
-            if issubclass(type(value), Tensor) and books.clock.has(value):
+        for value in heap().tensors:
+            if books.clock.has(value):
                 storage = value.untyped_storage()
                 if storage.nbytes() and storage._cdata not in books.alive:
                     books.take([storage], "(made outside)", None)

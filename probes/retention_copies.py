@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import gc
 from collections import defaultdict
 from collections.abc import Iterator
 from dataclasses import dataclass, field
@@ -14,7 +13,8 @@ from ilora_diag.schema.known import Known, Unavailable
 from ilora_diag.schema.trial_answer import Holder, SecondCopy
 from probes.retention_books import Samples
 from probes.retention_growth import holder_of
-from probes.retention_search import Search, root_modules
+from probes.retention_heap import heap
+from probes.retention_search import Search
 from probes.virtual.ledger import LOAD
 
 LEAST_BYTES = 64 << 10
@@ -40,6 +40,7 @@ class Copies:
 
     samples: Samples
     copies: list[_Copy] = field(default_factory=list)
+    frozen_state_bytes: int = 0
 
     @classmethod
     def found(cls, samples: Samples, called: set[int]) -> Copies:
@@ -50,9 +51,11 @@ class Copies:
             called: ids of modules that ran in the steps followed; what ran is no forgotten copy within a model.
         """
         found = cls(samples)
-        optimizers = _alive(torch.optim.Optimizer)
+        seen = heap()
+        optimizers = seen.optimizers
+        found.frozen_state_bytes = _frozen_state_bytes(samples, optimizers)
         trained = {id(one) for each in optimizers for group in each.param_groups for one in group["params"]}
-        roots = root_modules()
+        roots = seen.roots()
         training = [root for root in roots if any(id(one) in trained for one in root.parameters())]
         if not training:
             return found
@@ -62,7 +65,7 @@ class Copies:
                 found.copies.extend(finder.in_other(root))
         for root in training:
             found.copies.extend(finder.within(root))
-        found.copies.extend(finder.loose(roots))
+        found.copies.extend(finder.loose(roots, seen.tensors))
         return found
 
     def numbers(self) -> set[int]:
@@ -177,11 +180,11 @@ class _Finder:
             return None
         return _Copy(known[0], pairs, numbers, id(module))
 
-    def loose(self, roots: list[nn.Module]) -> Iterator[_Copy]:
+    def loose(self, roots: list[nn.Module], tensors: list[Tensor]) -> Iterator[_Copy]:
         """Tensors that are no module's, made while everything was loaded, of the shape of a weight."""
         owned = {id(one) for root in roots for one in (*root.parameters(), *root.buffers())}
         ledger = self._samples.watch.machine.ledger
-        for tensor in _alive(Tensor):
+        for tensor in tensors:
             if id(tensor) in owned or tensor.dim() != 2 or not tensor.is_floating_point():
                 continue
             number = self._samples.number_of(tensor)
@@ -199,10 +202,6 @@ class _Finder:
         """Numbers of storages on the device that are not those of the model under training: no views, no ties."""
         numbers = {self._samples.number_of(one) for one in tensors}
         return [number for number in numbers if number is not None and number not in self._own]
-
-
-def _alive(kind: type) -> list:  # type: ignore[type-arg]
-    return [one for one in gc.get_objects() if issubclass(type(one), kind)]
 
 
 def _bytes(tensor: Tensor) -> int:
@@ -239,10 +238,10 @@ def _holder(copy: _Copy, search: Search) -> Known[Holder]:
     return Unavailable(reason="no name that the program has leads to it", source="retention")
 
 
-def frozen_state_bytes(samples: Samples) -> int:
+def _frozen_state_bytes(samples: Samples, optimizers: list[torch.optim.Optimizer]) -> int:
     """Bytes of optimizer states of parameters that take no gradient."""
     numbers: set[int] = set()
-    for optimizer in _alive(torch.optim.Optimizer):
+    for optimizer in optimizers:
         for parameter, state in optimizer.state.items():
             if isinstance(parameter, Tensor) and not parameter.requires_grad:
                 numbers |= {

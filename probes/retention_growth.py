@@ -34,9 +34,7 @@ class _Kind:
     holder: str
 
 
-def grown_tensors(
-    samples: Samples, kept: list[int], search: Search, cycles: set[int]
-) -> tuple[GrownTensors, ...]:
+def grown_tensors(samples: Samples, kept: list[int], search: Search, cycles: set[int]) -> tuple[GrownTensors, ...]:
     """The kept storages by kind, the largest first; kinds that came in less than half of the steps are left out."""
     ledger = samples.watch.machine.ledger
     by_maker = defaultdict(list)
@@ -130,8 +128,7 @@ def _told(
 
 
 def where(name: str) -> str:
-    """File and line at which a global of the script or a local of a running function is first assigned; empty if not
-    found."""
+    """File and line that first bind a global of the script or a local of a running function; empty if not found."""
     kind, _, rest = name.partition(":")
     word = rest.partition(".")[0].partition("[")[0]
     for frame in running_frames():

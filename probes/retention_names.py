@@ -2,7 +2,7 @@
 
 `script:history`, `script:trainer.outputs`, `script:state['losses']`: a global of the script and what hangs below it. A
 function's closure variables and default arguments count as its attributes: `script:step.cache`. `frame:train.losses`: a
-local variable of a running function. `module:llm.model.cache`: below a model, by its own names. `global:package.mod:NAME`:
+local variable of a running function. `module:llm.model.cache`: below a model, by its own names. `global:package.mod:X`:
 a global of another module. `optimizer:state`, `exception:traceback` and `gc:cycles` stand for themselves.
 """
 
@@ -17,8 +17,9 @@ from typing import Any
 import torch
 from torch import nn
 
+from probes.retention_heap import heap
 from probes.retention_paths import attributes_of, defaults_of, function_name, locals_of
-from probes.retention_search import Found, main_globals, root_modules, running_frames
+from probes.retention_search import Found, main_globals, running_frames
 
 CYCLES, TRACEBACK, OPTIMIZER = "gc:cycles", "exception:traceback", "optimizer:state"
 _ABSENT = object()
@@ -88,7 +89,7 @@ def _in_frame(path: str) -> Any:
 
 
 def _in_models(tokens: list[str | int]) -> Any:
-    for root in root_modules():
+    for root in heap().roots():
         found = _below(root, tokens)
         if found is not _ABSENT:
             return found

@@ -1,4 +1,4 @@
-"""Letting go what a named holder keeps, while the script that made it runs on: the executed proof that it was the cause.
+"""Letting go what a named holder keeps, while the script that made it runs on: an executed proof.
 
 Nothing of the script is replaced: containers lose what is older than the step just done, tensors lose their graph or
 their bytes in place. So every name that leads to them sees the same, and what was made in the current step stays.
@@ -11,7 +11,7 @@ import gc
 import sys
 import traceback
 from collections import deque
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import Any
@@ -253,9 +253,6 @@ def _drop(name: str, done: Releases) -> None:
     except HolderError:
         return
     done.found.add(name)
-    move: Callable[[Tensor], Tensor] = lambda tensor: (
-        tensor.cpu() if tensor.device.type != "cpu" else tensor.new_empty(0)
-    )
     count = 0
     if isinstance(copy, nn.Module):
         tensors: list[Tensor] = [*copy.parameters(), *copy.buffers()]
@@ -266,7 +263,7 @@ def _drop(name: str, done: Releases) -> None:
     is_host = all(tensor.device.type == "cpu" for tensor in tensors)
     for tensor in tensors:
         if tensor.numel():
-            tensor.data = move(tensor.data)
+            tensor.data = tensor.data.cpu() if tensor.device.type != "cpu" else tensor.data.new_empty(0)
             count += 1
     how = "emptied before the first training step" if is_host else "moved to the host before the first training step"
     done.did(name, count, how)

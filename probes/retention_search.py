@@ -7,7 +7,6 @@ nothing afterwards.
 
 from __future__ import annotations
 
-import gc
 import sys
 import threading
 import time
@@ -247,11 +246,3 @@ def _handled() -> Iterator[Seed]:
     for error in (sys.exc_info()[1], getattr(sys, "last_value", None)):
         if error is not None:
             yield Seed("exception:traceback", error)
-
-
-def root_modules() -> list[nn.Module]:
-    """Modules that are nobody's part, the largest first."""
-    modules = [one for one in gc.get_objects() if issubclass(type(one), nn.Module)]
-    parts = {id(part) for one in modules for part in one._modules.values() if part is not None}
-    roots = [one for one in modules if id(one) not in parts]
-    return sorted(roots, key=lambda one: -sum(1 for _ in one.parameters()))
