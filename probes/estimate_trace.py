@@ -44,6 +44,9 @@ _HISTORY_ENTRIES = 1_000_000
 class _Unlimited:
     """An allocator that gives everything and counts nothing: the replay does."""
 
+    def empty_cache(self) -> None:
+        """Nothing is cached."""
+
     def __init__(self) -> None:
         self._pool = Pool(is_small=False, stats=PoolStats())
         self._next = 512
@@ -95,6 +98,7 @@ class Bench:
     def __init__(self, setup: Setup, *, real_card: bool = False) -> None:
         self.setup = setup
         self._real_card = real_card
+        self.is_clean = True
         self._stack = ExitStack()
         self._teacher: ILoRATeacher | None = None
 
@@ -166,6 +170,7 @@ class Bench:
         first_mark, attended = len(ledger.marks), dict(machine.attention)
         machine.watch.step = 0
         machine.watch.set_phase(LOAD)
+        self.is_clean = False
         with self._as_configured(config):
             self.run_steps(config, steps)
         end = len(ledger.events)

@@ -38,6 +38,35 @@ MAX_WORKERS = 3
 _EXECUTED_RUNS, _DERIVED_RUNS = 6, 2
 
 
+class Held:
+    """The bench of this process, kept from task to task: some are of the same teacher on the same card."""
+
+    def __init__(self) -> None:
+        self._bench: Bench | None = None
+
+    @contextmanager
+    def bench(self, setup: Setup) -> Iterator[Bench]:
+        """A bench of this setup, the kept one if it is of the same; given up where an error leaves it."""
+        bench = self._bench
+        if bench is None or not bench.is_clean or bench.setup != setup:
+            self.close()
+            bench = self._bench = Bench(setup).__enter__()
+        try:
+            yield bench
+        except BaseException:
+            self.close()
+            raise
+
+    def close(self) -> None:
+        """Give it up."""
+        bench, self._bench = self._bench, None
+        if bench is not None:
+            bench.close()
+
+
+HELD = Held()
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class CardTask:
     """Cards on which a step makes the same requests.
@@ -66,7 +95,7 @@ class CardResult:
 
 def run_cards(task: CardTask) -> CardResult:
     """Trace once and answer for every card; the largest batches are left open."""
-    with Bench(task.setup) as bench:
+    with HELD.bench(task.setup) as bench:
         trace = bench.trace(task.setup.config, steps=STEPS)
     answers = [answer(trace, spec, task.ground) for spec in task.specs]
     parts = take_apart(trace, answers[0], task.specs[0]) if task.is_first else None
@@ -84,7 +113,7 @@ class SearchTask:
 def run_search(task: SearchTask) -> tuple[Known[int], ...]:
     """In the order of the specs. On the first card of all the answer and the next size are run."""
     cards = task.cards
-    with Bench(cards.setup) as bench:
+    with HELD.bench(cards.setup) as bench:
         traces = BatchTraces(bench, cards.setup.config, task.trace)
         found = []
         for place, spec in enumerate(cards.specs):
@@ -110,7 +139,7 @@ def run_knobs(task: KnobTask) -> tuple[Knob, ...]:
     try:
         if first.needs_new_teacher:
             setup = replace(setup, config=changed(setup.config, first.key, first.value))
-        with Bench(setup) as bench:
+        with HELD.bench(setup) as bench:
             return tuple(_knob(bench, setup, task.ground, change) for change in task.changes)
     except (ConfigError, LlmError, VirtualDeviceError) as error:
         return tuple(_not_computed(change, error) for change in task.changes)
@@ -187,6 +216,7 @@ class Crew:
         """Drop what has not begun."""
         if self._pool is not None:
             self._pool.shutdown(cancel_futures=True)
+        HELD.close()
 
 
 def knob_tasks(setup: Setup, ground: Ground, found: Sequence[Change]) -> list[KnobTask]:

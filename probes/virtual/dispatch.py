@@ -38,6 +38,29 @@ Handler = Callable[["VirtualDispatch", OpOverload, tuple[Any, ...], dict[str, An
 _ONE_KERNEL = frozenset({torch.ops.aten.silu_backward.default})
 
 
+class Plan:
+    """What is known of an operator before its arguments are seen; made once, since an operator is slow to hash.
+
+    Attributes:
+        func: the operator; held, so that its `id` stays its own.
+        handler: runs it; None takes the ordinary way.
+        is_composite: it is taken apart.
+        takes_hidden: its kernel may take memory that it does not return.
+    """
+
+    __slots__ = ("func", "handler", "is_composite", "takes_hidden")
+
+    def __init__(self, func: OpOverload) -> None:
+        self.func = func
+        self.handler: Handler | None = special.HANDLERS.get(func)
+        self.is_composite = (
+            self.handler is None
+            and func not in _ONE_KERNEL
+            and bool(_has_kernel(func._name, "CompositeImplicitAutograd"))
+        )
+        self.takes_hidden = kernels.takes_hidden(func)
+
+
 class VirtualDispatch(_Mode):  # type: ignore[misc]
     """Sends what concerns virtual tensors to the machine and lets everything else run for real."""
 
@@ -46,7 +69,7 @@ class VirtualDispatch(_Mode):  # type: ignore[misc]
         self._mode_key = torch._C._TorchDispatchModeKey.FAKE
         self.machine = machine
         self._shapes = ShapeCache()
-        self._composite: dict[OpOverload, bool] = {}
+        self._plans: dict[int, Plan] = {}
 
     @classmethod
     def is_infra_mode(cls) -> bool:
@@ -63,18 +86,22 @@ class VirtualDispatch(_Mode):  # type: ignore[misc]
     ) -> Any:
         """Run one operator. Raises what a card would raise."""
         kwargs = kwargs or {}
-        involved = list(tensors_in(args))
+        involved = tensors_in(args)
         if kwargs:
             involved.extend(tensors_in(kwargs.values()))
-        ours = any(is_meta(tensor) and has_cuda_key(tensor) for tensor in involved)
-        target = self._target(kwargs, ours)
+        ours = False
+        for tensor in involved:
+            if is_meta(tensor) and has_cuda_key(tensor):
+                ours = True
+                break
+        target = self._target(kwargs, ours) if kwargs else None
         if not ours and target is None:
             return func(*args, **kwargs)
-        if self._is_composite(func):
+        plan = self._plans.get(id(func)) or self._plan(func)
+        if plan.is_composite:
             return self._decompose(func, args, kwargs)
-        handler = special.HANDLERS.get(func)
-        if handler is not None:
-            return handler(self, func, args, kwargs)
+        if plan.handler is not None:
+            return plan.handler(self, func, args, kwargs)
         return self.compute(func, args, kwargs, involved, target)
 
     def compute(
@@ -88,6 +115,7 @@ class VirtualDispatch(_Mode):  # type: ignore[misc]
         """The ordinary way: shapes on meta, blocks for new storages, values where they are small and known."""
         machine = self.machine
         device = target
+        plan = self._plans.get(id(func)) or self._plan(func)
         hosts = [tensor for tensor in involved if not is_meta(tensor)]
         if device is None:
             device = machine.device_of(next(tensor for tensor in involved if is_meta(tensor)))
@@ -97,13 +125,14 @@ class VirtualDispatch(_Mode):  # type: ignore[misc]
                 args, kwargs = _hosts_to_meta(args), {name: _host_to_meta(value) for name, value in kwargs.items()}
         if target is not None:
             kwargs = {**kwargs, "device": META}
-        if "generator" in kwargs:
+        if kwargs and "generator" in kwargs:
             kwargs = {**kwargs, "generator": None}
         out = foreach.run(func, args)
         if out is foreach.NOT_OURS:
-            out = self._shapes.run(func, args, kwargs, lambda: self.run_on_meta(func, args, kwargs))
+            out = self._shapes.run(func, args, kwargs, self.run_on_meta)
         out = self.settle(out, device, func, args)
-        kernels.after(machine, func, args, out, device)
+        if plan.takes_hidden:
+            kernels.after(machine, func, args, out, device)
         if values.worth_trying(machine, func, involved, out):
             values.propagate(machine, func, args, kwargs, out)
         return out
@@ -185,16 +214,9 @@ class VirtualDispatch(_Mode):  # type: ignore[misc]
         index = self.machine.current_device if device.index is None else device.index
         return checked(self.machine, index)
 
-    def _is_composite(self, func: OpOverload) -> bool:
-        known = self._composite.get(func)
-        if known is None:
-            known = (
-                func not in special.HANDLERS
-                and func not in _ONE_KERNEL
-                and _has_kernel(func._name, "CompositeImplicitAutograd")
-            )
-            self._composite[func] = known
-        return known
+    def _plan(self, func: OpOverload) -> Plan:
+        made = self._plans[id(func)] = Plan(func)
+        return made
 
     def _decompose(self, func: OpOverload, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
         """Composite operators arrive whole under `inference_mode`; elsewhere C++ takes them apart before us."""

@@ -13,14 +13,16 @@ from torch._ops import OpOverload
 
 NOT_OURS = object()
 META = torch.device("meta")
-_kinds: dict[OpOverload, str] = {}
+_kinds: dict[int, tuple[OpOverload, str]] = {}
+"""By `id`, which an operator keeps while it is held here: hashing it is slow."""
 
 
 def run(func: OpOverload, args: tuple[Any, ...]) -> Any:
     """What a `_foreach_` operator returns, before it is given blocks; NOT_OURS for every other operator."""
-    kind = _kinds.get(func)
-    if kind is None:
-        kind = _kinds[func] = _kind_of(func)
+    held = _kinds.get(id(func))
+    if held is None:
+        held = _kinds[id(func)] = (func, _kind_of(func))
+    kind = held[1]
     if kind == "other":
         return NOT_OURS
     if kind == "in place":

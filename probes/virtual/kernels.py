@@ -54,6 +54,11 @@ HOST_OUTPUTS: dict[OpOverload, tuple[int, ...]] = {aten._scaled_dot_product_effi
 Rule = Callable[[Machine, tuple[Any, ...], Any, int], Known[Scratch]]
 
 
+def takes_hidden(func: OpOverload) -> bool:
+    """Whether `after` has something to do for an operator."""
+    return func in _GEMMS or func in reductions.OPERATORS or func in _RULES
+
+
 def after(machine: Machine, func: OpOverload, args: tuple[Any, ...], out: Any, device: int) -> None:
     """What a kernel takes once its outputs exist: a workspace to keep, scratch to give back."""
     if func in _GEMMS:

@@ -5,7 +5,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable
 from typing import Any
 
 import torch
@@ -33,12 +33,12 @@ def as_virtual(meta: Tensor) -> Tensor:
     return made
 
 
-def tensors_in(args: Iterable[Any]) -> Iterator[Tensor]:
+def tensors_in(args: Iterable[Any]) -> list[Tensor]:
     """The tensors among arguments, one level of lists deep, as operators' schemas have them."""
+    found = []
     for value in args:
         if isinstance(value, Tensor):
-            yield value
+            found.append(value)
         elif isinstance(value, (list, tuple)):
-            for member in value:
-                if isinstance(member, Tensor):
-                    yield member
+            found.extend(member for member in value if isinstance(member, Tensor))
+    return found

@@ -17,33 +17,39 @@ from torch._ops import OpOverload
 META = torch.device("meta")
 _NEW, _IN_PLACE, _OTHER = "new", "in place", "other"
 _MAX_LIST = 8
+_ABSENT = "absent"
 
 
 class ShapeCache:
     """Outputs by operator and by what the arguments look like."""
 
     def __init__(self) -> None:
-        self._kinds: dict[OpOverload, str] = {}
+        self._kinds: dict[int, tuple[OpOverload, str]] = {}
         self._known: dict[Any, Any] = {}
 
-    def run(self, func: OpOverload, args: tuple[Any, ...], kwargs: dict[str, Any], compute: Callable[[], Any]) -> Any:
+    def run(
+        self,
+        func: OpOverload,
+        args: tuple[Any, ...],
+        kwargs: dict[str, Any],
+        compute: Callable[[OpOverload, tuple[Any, ...], dict[str, Any]], Any],
+    ) -> Any:
         """The outputs: made from what is remembered, or computed and remembered."""
-        kind = self._kinds.get(func)
-        if kind is None:
-            kind = self._kinds[func] = _kind_of(func)
+        held = self._kinds.get(id(func))
+        kind = held[1] if held is not None else self._learn(func, _kind_of(func))
         if kind is _OTHER:
-            return compute()
+            return compute(func, args, kwargs)
         try:
-            key = (func, _signature(args), _signature(tuple(kwargs.items())) if kwargs else None)
+            key = (id(func), _signature(args), _signature(tuple(kwargs.items())) if kwargs else None)
             recipe = self._known.get(key)
         except (TypeError, _TooLongError):
-            return compute()
+            return compute(func, args, kwargs)
         if recipe is not None:
             return args[0] if kind is _IN_PLACE else _make(recipe)
-        out = compute()
+        out = compute(func, args, kwargs)
         if kind is _NEW and _shares_storage(out, args):
             # Some operators return a view that their schema does not own up to, such as _unsafe_view.
-            self._kinds[func] = _OTHER
+            self._learn(func, _OTHER)
             return out
         if kind is _IN_PLACE:
             self._known[key] = True
@@ -52,6 +58,11 @@ class ShapeCache:
             if recipe is not None:
                 self._known[key] = recipe
         return out
+
+    def _learn(self, func: OpOverload, kind: str) -> str:
+        """Remember an operator's kind under its `id`, which it keeps while it is held here; hashing it is slow."""
+        self._kinds[id(func)] = (func, kind)
+        return kind
 
 
 class _TooLongError(Exception):
@@ -97,9 +108,10 @@ def _recipe(out: Any) -> Any:
             return None
         return (out.shape, out.stride(), out.dtype)
     if type(out) is tuple:
-        storages = {member.untyped_storage()._cdata for member in out if isinstance(member, Tensor)}
-        parts = [_recipe(member) if isinstance(member, Tensor) else None for member in out]
-        return parts if len(storages) == len(out) and None not in parts else None
+        made = [member for member in out if member is not None]  # a mask can leave gradients out
+        storages = {member.untyped_storage()._cdata for member in made if isinstance(member, Tensor)}
+        parts = [_ABSENT if member is None else _recipe(member) for member in out]
+        return parts if len(storages) == len(made) and None not in parts else None
     return None
 
 
@@ -109,6 +121,6 @@ def _is_dense(tensor: Tensor) -> bool:
 
 def _make(recipe: Any) -> Any:
     if isinstance(recipe, list):
-        return tuple(torch.empty_strided(size, stride, dtype=dtype, device=META) for size, stride, dtype in recipe)
+        return tuple(None if part is _ABSENT else _make(part) for part in recipe)
     size, stride, dtype = recipe
     return torch.empty_strided(size, stride, dtype=dtype, device=META)
