@@ -16,12 +16,9 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any
 
-from torch import nn
-from torch.nn.modules import module as hooks
-from torch.optim import optimizer as optimizers
-
 from ilora_diag.schema.trial_answer import Retention
 from probes.retention_books import Samples, host_books, slope
+from probes.retention_clock import Clock
 from probes.retention_copies import Copies
 from probes.retention_growth import collected, grown_tensors
 from probes.retention_names import HolderError
@@ -51,36 +48,45 @@ class GrowthWatch:
     def __init__(self, watch: Watch, num_steps: int) -> None:
         if num_steps < FEWEST_STEPS:
             raise ValueError(f"growth is followed over {FEWEST_STEPS} steps or more, got {num_steps}")
+        self._watch, self._num_steps = watch, num_steps
         self._samples = Samples(watch)
-        self._num_steps = num_steps
+        self._calls: Samples | None = Samples(watch)
+        self._clock = Clock(self.step_done, self._call_done)
         self._main: dict[str, Any] | None = None
-        self._called: set[int] = set()
         self._retention: Retention | None = None
         self.note = ""
 
     @contextmanager
     def watching(self) -> Iterator[GrowthWatch]:
         """Follow every `torch.optim` optimizer of the process inside the block."""
-        handles = (
-            optimizers.register_optimizer_step_post_hook(lambda *_: self.step_done()),
-            hooks.register_module_forward_pre_hook(self._call),
-        )
         try:
-            yield self
+            with self._clock.ticking():
+                yield self
         finally:
-            for handle in handles:
-                handle.remove()
             self._main = None
 
     def step_done(self) -> None:
         """A step is over. Called by the hook; by hand for a script that changes its weights without an optimizer."""
         samples = self._samples
-        if samples.num >= self._num_steps:
+        self._calls = None
+        if samples.num >= self._num_steps or self._retention is not None:
             return
         samples.take()
         self._main = self._main or main_globals(running_frames())
         if samples.num == self._num_steps:
-            self._make(None)
+            self._make(samples, None)
+
+    def _call_done(self) -> None:
+        """A model was called for inference, before training began: what piles up there is told if it does."""
+        samples = self._calls
+        if samples is None:
+            return
+        samples.take()
+        self._main = self._main or main_globals(running_frames())
+        if samples.num == self._num_steps:
+            self._calls = None
+            if _is_growing(samples.live()):
+                self._make(samples, None)
 
     def conclude(self, error: BaseException | None = None) -> Retention | None:
         """What was found; of a run that ended early, what can be said after the steps it did.
@@ -91,47 +97,43 @@ class GrowthWatch:
         Returns:
             None if fewer than three steps were done, or the search failed; `note` says which.
         """
-        if self._retention is None and self._samples.num >= FEWEST_STEPS - 1 and not self.note:
-            self._make(error)
+        samples = self._calls if self._calls is not None and _is_growing(self._calls.live()) else self._samples
+        if self._retention is None and samples.num >= FEWEST_STEPS - 1 and not self.note:
+            self._make(samples, error)
         if self._retention is None and not self.note:
             self.note = f"what stays from step to step takes 3 steps to be seen, and {self._samples.num} were done"
         return self._retention
 
-    def _make(self, error: BaseException | None) -> None:
+    def _make(self, samples: Samples, error: BaseException | None) -> None:
         """Search; what goes wrong over a strange object of the script must not end the script."""
         try:
-            self._retention = self._made(error)
+            self._retention = self._made(samples, error)
         except Exception as failure:  # noqa: BLE001
             self.note = f"what stays from step to step could not be searched: {type(failure).__name__}: {failure}"
 
-    def _call(self, module: nn.Module, args: Any) -> None:
-        self._called.add(id(module))
-
-    def _made(self, error: BaseException | None) -> Retention:
-        samples = self._samples
+    def _made(self, samples: Samples, error: BaseException | None) -> Retention:
         live = samples.live()
         rise, rise_error = slope(live)
-        is_growing = len(live) >= FEWEST_STEPS and rise > max(2 * rise_error, _LEAST_SLOPE)
         kept = samples.kept() if rise > _LEAST_SLOPE else []
         cycles = collected(samples, kept)
-        copies = Copies.found(samples, self._called)
-        search = self._searched({*kept, *copies.numbers()} - cycles, error)
+        copies = Copies.found(samples, self._clock.called)
+        search = Search(key_of=samples.number_of, wanted={*kept, *copies.numbers()} - cycles)
+        main = main_globals(running_frames(error)) or self._main
+        search.run(tiers(self._watch.roots(), main, error))
         return Retention(
             live_bytes=tuple(live),
             slope_bytes=rise,
             slope_error_bytes=rise_error,
-            is_growing=is_growing,
+            is_growing=_is_growing(live),
             grown=grown_tensors(samples, kept, search, cycles),
             copies=copies.told(search),
             frozen_with_state_bytes=copies.frozen_state_bytes,
         )
 
-    def _searched(self, wanted: set[int], error: BaseException | None) -> Search:
-        """The paths to storages."""
-        search = Search(key_of=self._samples.number_of, wanted=wanted)
-        main = main_globals(running_frames(error)) or self._main
-        search.run(tiers(self._samples.watch.roots(), main, error))
-        return search
+
+def _is_growing(live: list[int]) -> bool:
+    rise, rise_error = slope(live)
+    return len(live) >= FEWEST_STEPS and rise > max(2 * rise_error, _LEAST_SLOPE)
 
 
 __all__ = ["FEWEST_STEPS", "GrowthWatch", "HolderError", "Releases", "drop_copies", "host_books", "release"]

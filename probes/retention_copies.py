@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 
 import torch
@@ -29,7 +29,7 @@ class _Copy:
     """A copy before its holder is known: name of the original, tensors pairwise, the module that is the copy."""
 
     name: str
-    pairs: list[tuple[Tensor, Tensor]]
+    pairs: Sequence[tuple[Tensor, Tensor]]
     numbers: list[int]
     owner: int | None
 
@@ -167,7 +167,7 @@ class _Finder:
         known = self._modules.get(_signature(module))
         tensors = list(module.parameters())
         if known is not None and tensors and (len(tensors) > 2 or isinstance(module, nn.Embedding)):
-            pairs = list(zip(tensors, known[1].parameters(), strict=True))
+            pairs: list[tuple[Tensor, Tensor]] = list(zip(tensors, known[1].parameters(), strict=True))
         elif isinstance(module, nn.Embedding) and id(module) not in self._called:
             width = self._widths.get((module.weight.shape[1], module.weight.dtype))
             if width is None or not 0.5 <= len(module.weight) / len(width[1]) <= 2:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import gc
 from dataclasses import dataclass
+from typing import Any
 
 import torch
 from torch import Tensor, nn
@@ -27,13 +28,19 @@ class Heap:
 def heap() -> Heap:
     """Look now."""
     found = Heap([], [], [])
-    places = ((Tensor, found.tensors), (nn.Module, found.modules), (torch.optim.Optimizer, found.optimizers))
-    known: dict[type, list[object] | None] = {}
+    kinds: dict[type, Any] = {}
     for value in gc.get_objects():
         kind = type(value)
-        if kind not in known:
-            known[kind] = next((place for base, place in places if issubclass(kind, base)), None)  # type: ignore[misc]
-        place = known[kind]
-        if place is not None:
-            place.append(value)
+        if kind not in kinds:
+            kinds[kind] = _place(found, kind)
+        if kinds[kind] is not None:
+            kinds[kind].append(value)
     return found
+
+
+def _place(found: Heap, kind: type) -> Any:
+    if issubclass(kind, Tensor):
+        return found.tensors
+    if issubclass(kind, nn.Module):
+        return found.modules
+    return found.optimizers if issubclass(kind, torch.optim.Optimizer) else None

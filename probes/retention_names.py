@@ -123,7 +123,8 @@ def _member(value: Any, token: str | int) -> Any:
         return held[str(token)]
     if token in ("__self__", "__func__", "func", "args", "keywords", "grad"):
         return getattr(value, str(token), _ABSENT)
-    return next((vars(kind)[token] for kind in type(value).__mro__ if token in vars(kind)), _ABSENT)
+    name = str(token)
+    return next((vars(kind)[name] for kind in type(value).__mro__ if name in vars(kind)), _ABSENT)
 
 
 def _of_function(value: types.FunctionType, name: str) -> Any:

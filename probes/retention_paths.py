@@ -135,7 +135,8 @@ def _taker(kind: type) -> Taker | None:
         return None
     for known, take in _KINDS:
         if issubclass(kind, known):
-            return take
+            found: Taker = take
+            return found
     return _of_node if hasattr(kind, "next_functions") else _of_object
 
 

@@ -19,8 +19,8 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 from torch.nn.modules import module as hooks
-from torch.optim import optimizer as optimizers
 
+from probes.retention_clock import Clock
 from probes.retention_names import CYCLES, OPTIMIZER, TRACEBACK, HolderError, resolve
 from probes.retention_paths import attributes_of, children
 
@@ -74,7 +74,7 @@ class Releases:
 
 @contextmanager
 def release(names: Sequence[str]) -> Iterator[Releases]:
-    """After every optimizer step, let go what named holders keep of earlier steps.
+    """After every step (as `Clock` has it), let go what named holders keep of earlier steps.
 
     Enter it before anything that ends the script at a step. Names are looked up anew after every step.
 
@@ -84,15 +84,12 @@ def release(names: Sequence[str]) -> Iterator[Releases]:
     done = Releases(_checked(names))
     emptiers = [_Emptier(name, done) for name in done.names]
 
-    def after(optimizer: torch.optim.Optimizer, args: Any, kwargs: Any) -> None:
+    def after() -> None:
         for emptier in emptiers:
             emptier.run()
 
-    handle = optimizers.register_optimizer_step_post_hook(after)
-    try:
+    with Clock(after, after).ticking():
         yield done
-    finally:
-        handle.remove()
 
 
 @contextmanager
