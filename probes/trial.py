@@ -57,7 +57,7 @@ def answer_request(request: TrialRequest, channel: str, begin: float) -> None:
     else:
         from probes.trial_script import run_script_trial
 
-        answer = run_script_trial(request, channel)
+        answer = run_script_trial(request, channel, begin)
     send(answer, channel)
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import replace
-from typing import Any, cast
+from typing import Any
 
 import torch
 import torch.nn.functional as F
@@ -15,7 +15,7 @@ from ilora.data.batch import Batch
 from ilora.device import Placement
 from ilora.llm import resolve_target_modules
 from ilora.llm.load import LoadedLlm
-from ilora.model import positions
+from ilora.model import ILoRATeacher, positions
 from ilora.rec import Recommender, load_recommender
 from ilora.rec.build import build_recommender
 from ilora_diag.bisect.catalogue import PARTS
@@ -104,8 +104,8 @@ class RecommenderAlone(nn.Module):
 
 def trainable_groups(model: nn.Module) -> dict[str, list[nn.Parameter]]:
     """What the optimizer is made over, in the trainer's groups."""
-    if hasattr(model, "trainable_groups"):
-        return cast("dict[str, list[nn.Parameter]]", model.trainable_groups())
+    if isinstance(model, ILoRATeacher):
+        return model.trainable_groups()
     groups: dict[str, list[nn.Parameter]] = {}
     for name, parameter in model.named_parameters():
         if parameter.requires_grad:

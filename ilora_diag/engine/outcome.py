@@ -57,6 +57,8 @@ class ChildSpec:
         max_document_bytes: a longer document is GARBLED; the rest of it is read and dropped.
         keep_head_bytes, keep_tail_bytes: of each of stdout and stderr; what lies between is counted and dropped.
         echo: also pass both streams on to our stderr as they come.
+        memory_limit_bytes: of its data in host memory (RLIMIT_DATA), where the system has such a limit; with it the
+            kernel, short of memory, ends the child before us. None sets neither.
     """
 
     argv: tuple[str, ...]
@@ -69,6 +71,7 @@ class ChildSpec:
     keep_head_bytes: int = 16 << 10
     keep_tail_bytes: int = 64 << 10
     echo: bool = False
+    memory_limit_bytes: int | None = None
 
     def __post_init__(self) -> None:
         assert self.argv, "a child has a command"
@@ -111,6 +114,7 @@ class ChildOutcome:
         peak_rss_bytes: largest resident memory of the child or of a descendant it waited for. An upper bound: a new
             process inherits the figure of the one that forked it, so it is never below the observer's own size.
         num_leftovers: descendants still running after its end, which the runner ended.
+        pid: it had; 0 where nothing was started.
     """
 
     status: ChildStatus
@@ -124,3 +128,4 @@ class ChildOutcome:
     seconds: float
     peak_rss_bytes: Known[int]
     num_leftovers: int
+    pid: int = 0

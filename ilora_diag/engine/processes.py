@@ -22,7 +22,8 @@ class Family:
     """
 
     def __init__(self) -> None:
-        self._mark = f"{os.getpid()}-{time.monotonic_ns()}-{threading.get_ident()}"
+        # Always of the same length, so that a forked child can write it over its server's (`probes.fork_server`).
+        self._mark = f"{os.getpid():010d}-{time.monotonic_ns():020d}-{threading.get_ident():020d}"
         self.leader = 0
 
     @property

@@ -15,13 +15,12 @@ apart, boundedly, for people to read. The particulars:
 
 from __future__ import annotations
 
-import os
 import signal
 import subprocess
 import time
-from itertools import chain
 
-from ilora_diag.engine.outcome import RESULT_FD_VARIABLE, Captured, ChildOutcome, ChildSpec, ChildStatus
+from ilora_diag.engine.launch import Launch, spawn
+from ilora_diag.engine.outcome import Captured, ChildOutcome, ChildSpec, ChildStatus
 from ilora_diag.engine.processes import Family, Waiter
 from ilora_diag.engine.streams import BoundedBuffer, Drain, EchoBuffer
 from ilora_diag.engine.supervise import Poll, Supervisor
@@ -32,7 +31,7 @@ from ilora_diag.schema.known import Unavailable
 _DRAIN_S = 2.0
 
 
-def run_child(spec: ChildSpec, poll: Poll | None = None) -> ChildOutcome:
+def run_child(spec: ChildSpec, poll: Poll | None = None, launch: Launch = spawn) -> ChildOutcome:
     """Run a child to its end, however it ends.
 
     A KeyboardInterrupt while it runs is taken as a stop request, not raised.
@@ -40,16 +39,18 @@ def run_child(spec: ChildSpec, poll: Poll | None = None) -> ChildOutcome:
     Args:
         spec: what to run, and how long.
         poll: called about every 0.2 s while it runs; True asks it to stop.
+        launch: starts the process; by default a new one of the spec's command.
     """
     started_at, clock, family = time.time(), time.monotonic(), Family()
     document = BoundedBuffer(spec.max_document_bytes, 0)
     kept = EchoBuffer if spec.echo else BoundedBuffer
     stdout, stderr = (kept(spec.keep_head_bytes, spec.keep_tail_bytes) for _ in range(2))
     try:
-        process, drain = _spawn(spec, family, (document, stdout, stderr))
+        started = launch(spec, family)
     except (OSError, ValueError, subprocess.SubprocessError) as error:
         return _not_started(spec, error, started_at)
-    waiter = Waiter(process.pid)
+    family.leader = started.pid
+    drain, waiter = Drain(zip(started.pipes, (document, stdout, stderr), strict=True)), started.waiter
     supervisor = Supervisor(spec, family, waiter, clock)
     try:
         drain.start()
@@ -60,7 +61,7 @@ def run_child(spec: ChildSpec, poll: Poll | None = None) -> ChildOutcome:
             family.signal(signal.SIGKILL)
             waiter.ended.wait(spec.grace.kill_s)
         seconds = time.monotonic() - clock
-        process.returncode = waiter.return_code  # reaped by the waiter; keeps subprocess from waiting too
+        started.release(waiter.return_code)
         leftovers = _end_leftovers(spec, family, waiter)
         drain.finish(_DRAIN_S)
     text, trouble = _read_document(document)
@@ -78,38 +79,8 @@ def run_child(spec: ChildSpec, poll: Poll | None = None) -> ChildOutcome:
         seconds=seconds,
         peak_rss_bytes=waiter.peak_rss_bytes if code is not None else Unavailable(reason="the child did not end"),
         num_leftovers=leftovers,
+        pid=started.pid,
     )
-
-
-def _spawn(
-    spec: ChildSpec, family: Family, buffers: tuple[BoundedBuffer, BoundedBuffer, BoundedBuffer]
-) -> tuple[subprocess.Popen[bytes], Drain]:
-    """Start the child; the drain of its document, stdout and stderr is still to be started."""
-    read_end, write_end = os.pipe()
-    answer = os.fdopen(read_end, "rb", buffering=0)
-    changes = dict(chain(spec.env, (family.variable, (RESULT_FD_VARIABLE, str(write_end)))))
-    environment = {name: value for name, value in {**os.environ, **changes}.items() if value is not None}
-    try:
-        process = subprocess.Popen(
-            spec.argv,
-            bufsize=0,
-            stdin=subprocess.DEVNULL,
-            stdout=subprocess.PIPE,
-            stderr=subprocess.PIPE,
-            pass_fds=(write_end,),
-            env=environment,
-            cwd=spec.cwd,
-            start_new_session=True,
-        )
-    except BaseException:
-        answer.close()
-        raise
-    finally:
-        os.close(write_end)
-    family.leader = process.pid
-    assert process.stdout is not None
-    assert process.stderr is not None
-    return process, Drain(zip((answer, process.stdout, process.stderr), buffers, strict=True))
 
 
 def _end_leftovers(spec: ChildSpec, family: Family, waiter: Waiter) -> int:

@@ -14,10 +14,14 @@ from types import TracebackType
 from typing import Self
 
 from ilora_diag.engine.estimate_run import CHILD_ENVIRONMENT
-from ilora_diag.engine.outcome import ChildOutcome, ChildSpec, Grace, python_argv
+from ilora_diag.engine.fork_server import Environment, ServerError
+from ilora_diag.engine.gpu_neighbours import CardWatch
+from ilora_diag.engine.host_memory import host_memory_for_a_trial
+from ilora_diag.engine.outcome import ChildOutcome, ChildSpec, ChildStatus, Grace, python_argv
 from ilora_diag.engine.run_folder import write_whole
 from ilora_diag.engine.runner import run_child
 from ilora_diag.engine.supervise import Poll
+from ilora_diag.engine.trial_server import Kind, TrialServers
 from ilora_diag.engine.trial_verdict import judged, said
 from ilora_diag.schema.codec import from_json, to_json
 from ilora_diag.schema.errors import SchemaError
@@ -36,10 +40,19 @@ _GRACE = Grace(interrupt_s=10.0, terminate_s=10.0)
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Ran:
-    """A trial that was run: the record for the journal, and its own word where it gave one."""
+    """A trial that was run.
+
+    Attributes:
+        trial: the record for the journal.
+        answer: its own word, where it gave one.
+        is_fresh: in an interpreter of its own, also where that was not asked for.
+        notes: what did not go as asked for, in words.
+    """
 
     trial: Trial
     answer: TrialAnswer | None
+    is_fresh: bool = True
+    notes: tuple[str, ...] = ()
 
 
 class TrialRunner:
@@ -47,10 +60,13 @@ class TrialRunner:
 
     Args:
         folder: the run's; it exists.
+        memory_limit_bytes: of host memory for a trial without a real card; None: most of what is free when it starts.
     """
 
-    def __init__(self, folder: Path) -> None:
+    def __init__(self, folder: Path, *, memory_limit_bytes: int | None = None) -> None:
         self._folder = folder
+        self._memory_limit_bytes = memory_limit_bytes
+        self._servers = TrialServers()
 
     def __enter__(self) -> Self:
         return self
@@ -59,14 +75,15 @@ class TrialRunner:
         self.close()
 
     def close(self) -> None:
-        """End what was started for later trials."""
+        """End the servers that were started for trials."""
+        self._servers.close()
 
     def run(self, request: TrialRequest, *, fresh: bool, deadline_s: float, poll: Poll | None = None) -> Ran:
         """Run a trial to its end, however it ends.
 
         Args:
             request: what to try.
-            fresh: in an interpreter of its own.
+            fresh: in an interpreter of its own, not forked from one with the imports done.
             deadline_s: seconds after which it is ended.
             poll: asked about every 0.2 s while it runs; True asks it to stop.
 
@@ -78,22 +95,59 @@ class TrialRunner:
         write_whole(folder / REQUEST, to_json(request, indent=1))
         (folder / ANSWER).unlink(missing_ok=True)
         intent = intent_of(request, started_at=time.time())
-        outcome = run_child(spec_of(request, folder / REQUEST, deadline_s), poll)
+        beside = CardWatch() if request.device == "cuda" else None
+        spec = spec_of(request, folder / REQUEST, deadline_s, self._limit(request))
+        outcome, is_fresh, notes = self._executed(request, spec, fresh, poll)
         answer = said(outcome)
-        self._keep(folder, outcome, answer)
+        _keep(folder, outcome, answer)
         trial = judged(intent, outcome, answer, journal=f"{FOLDER}/{request.id}")
-        return Ran(trial=trial, answer=answer)
+        if beside is not None:
+            trial, more = beside.judge(trial, outcome)
+            notes += more
+        return Ran(trial=trial, answer=answer, is_fresh=is_fresh, notes=notes)
 
     def answer_of(self, trial_id: str) -> TrialAnswer | None:
         """The answer of an earlier trial of this run folder; None where it gave none, or it cannot be read."""
         return read_answer(self._folder / FOLDER / trial_id)
 
-    @staticmethod
-    def _keep(folder: Path, outcome: ChildOutcome, answer: TrialAnswer | None) -> None:
-        write_whole(folder / STDOUT, outcome.stdout.text)
-        write_whole(folder / STDERR, outcome.stderr.text)
-        if answer is not None:
-            write_whole(folder / ANSWER, to_json(answer, indent=1))
+    def _executed(
+        self, request: TrialRequest, spec: ChildSpec, fresh: bool, poll: Poll | None
+    ) -> tuple[ChildOutcome, bool, tuple[str, ...]]:
+        """Run the process: through a server, or as one of its own where that was asked for or there is no server."""
+        if fresh:
+            return run_child(spec, poll), True, ()
+        kind = kind_of(request, spec.env)
+        try:
+            launcher = self._servers.obtain(kind, poll).launcher({"request": spec.argv[-1]})
+        except ServerError as error:
+            return run_child(spec, poll), True, (f"in a process of its own: {error}",)
+        outcome = run_child(spec, poll, launcher)
+        if launcher.lost:
+            why = "the trial server died while a trial ran, which was run again in a process of its own"
+        elif outcome.status is ChildStatus.NOT_STARTED:
+            why = f"in a process of its own: {outcome.reason}"
+        else:
+            return outcome, False, ()
+        self._servers.give_up(kind, why)
+        return run_child(spec, poll), True, (why,)
+
+    def _limit(self, request: TrialRequest) -> int | None:
+        """Host memory that a trial may take. With a real card there is none: CUDA maps much more than it uses."""
+        if request.device == "cuda":
+            return None
+        return self._memory_limit_bytes or host_memory_for_a_trial()
+
+
+def _keep(folder: Path, outcome: ChildOutcome, answer: TrialAnswer | None) -> None:
+    write_whole(folder / STDOUT, outcome.stdout.text)
+    write_whole(folder / STDERR, outcome.stderr.text)
+    if answer is not None:
+        write_whole(folder / ANSWER, to_json(answer, indent=1))
+
+
+def kind_of(request: TrialRequest, env: Environment) -> Kind:
+    """Which server can run a trial."""
+    return Kind(env=env, virtual=request.device.startswith(_VIRTUAL), script=request.script)
 
 
 def intent_of(request: TrialRequest, *, started_at: float, fingerprint: str = "") -> Intent:
@@ -107,13 +161,14 @@ def intent_of(request: TrialRequest, *, started_at: float, fingerprint: str = ""
     )
 
 
-def spec_of(request: TrialRequest, file: Path, deadline_s: float) -> ChildSpec:
+def spec_of(request: TrialRequest, file: Path, deadline_s: float, memory_limit_bytes: int | None = None) -> ChildSpec:
     """The process of a trial: started with the environment that the request asks for."""
     return ChildSpec(
-        argv=python_argv(MODULE, "--request", str(file)),
+        argv=python_argv(MODULE, "--request", str(file.absolute())),
         deadline_s=deadline_s,
         env=environment_of(request),
         grace=_GRACE,
+        memory_limit_bytes=memory_limit_bytes,
     )
 
 
