@@ -62,8 +62,11 @@ def bisect_oom(
         ExampleName | None, typer.Option("--example", help="Investigate one of the two incidents this began with.")
     ] = None,
     mode: Annotated[
-        Mode, typer.Option("--mode", help="full: every factor alone first, for a complete table of effects.")
-    ] = Mode.FAST,
+        Mode | None,
+        typer.Option(
+            "--mode", help="full: every factor alone first, for a complete table. [default: fast; examples: full]"
+        ),
+    ] = None,
     factors: Annotated[
         str | None, typer.Option("--factors", metavar="NAME[,NAME]", help="Search these factors alone.")
     ] = None,
@@ -122,7 +125,7 @@ def bisect_oom(
         vmm=vmm,
         torch=torch,
         example=None if example is None else example.value,
-        mode=mode.value,
+        mode=None if mode is None else mode.value,
         factors=factors,
         skip=skip,
         factors_file=factors_file,

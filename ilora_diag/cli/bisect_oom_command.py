@@ -14,8 +14,10 @@ from ilora_diag.cli.bisect_progress import Progress
 from ilora_diag.cli.exit_codes import CommandError, ExitCode
 from ilora_diag.cli.show import on_terminal
 from ilora_diag.cli.streams import Lang, chosen_lang, emit, note
+from ilora_diag.engine.bisect.examples import EXAMPLES
 from ilora_diag.engine.bisect.investigate import Investigation, UnknownFactorError, mode_of, planned_factors
 from ilora_diag.engine.bisect.user_factors import FactorsFileError
+from ilora_diag.engine.bisect_evidence import with_evidence
 from ilora_diag.engine.journal import JournalError
 from ilora_diag.engine.run_folder import RUNS_FOLDER, is_running, new_folder, write_whole
 from ilora_diag.engine.runlog import RunFolderError
@@ -122,7 +124,7 @@ def _investigated(request: BisectRequest, folder: Path, lang: Lang) -> Bisect:
             text = f"the investigation cannot be written: {error}. What was run is kept; to go on, type: {again}"
             raise CommandError(text, ExitCode.FAILURE) from error
     try:
-        return write_bisect(found, folder, lang.value)
+        return write_bisect(with_evidence(found, folder), folder, lang.value)
     except OSError as error:
         again = shell("ilora-diag", "bisect-oom", "--resume", str(folder))
         text = f"{bisect_headline(found, lang.value)} Its report cannot be written: {error}. To try again: {again}"
@@ -153,7 +155,9 @@ def _plan(request: BisectRequest, options: BisectOptions, lang: Lang) -> ExitCod
 def typed_command(request: BisectRequest) -> str:
     """The command line that asks for the same investigation."""
     if request.example:
-        return shell("ilora-diag", "bisect-oom", "--example", request.example)
+        words = ["ilora-diag", "bisect-oom", "--example", request.example]
+        words += ["--device", request.device] if request.device != EXAMPLES[request.example].device else []
+        return shell(*words, *(["--mode", "fast"] if request.mode == "fast" else []))
     words = ["ilora-diag", "bisect-oom", *request.overrides]
     words += [f"{key}={value}" for key, value in request.base if key.startswith("env.")]
     given = dict(request.base)

@@ -36,7 +36,7 @@ class BisectOptions:
     vmm: bool = True
     torch: str | None = None
     example: str | None = None
-    mode: str = "fast"
+    mode: str | None = None
     factors: str | None = None
     skip: str | None = None
     factors_file: Path | None = None
@@ -82,7 +82,7 @@ def request_of(options: BisectOptions) -> BisectRequest:
         only=_names(options.factors),
         skip=_names(options.skip),
         factors_file=str(options.factors_file or ""),
-        mode=options.mode,
+        mode=options.mode or "fast",
         alpha=options.alpha,
         exact=options.exact,
         max_trials=trials,
@@ -97,16 +97,20 @@ def _example(options: BisectOptions) -> BisectRequest:
         given = " ".join((*options.overrides, *options.script)) or f"--config {options.config}"
         raise CommandError(f"--example {options.example} is complete by itself: leave out {given}", ExitCode.USAGE)
     example = EXAMPLES[str(options.example)]
+    # On another device the configuration is the same, and what was planted on the virtual card is not there.
+    device = example.device if options.device == "auto" else _device(options.device)
+    is_planted = device.startswith(VIRTUAL)
+    base = tuple((key, value) for key, value in example.base if is_planted or not key.startswith("device."))
     trials, seconds = _budget(options.budget)
     return BisectRequest(
         target=Target.CONFIG,
         config=EXAMPLE_CONFIG,
         overrides=example.overrides,
-        device=example.device,
-        base=example.base,
+        device=device,
+        base=base,
         only=_names(options.factors),
         skip=_names(options.skip),
-        mode=options.mode,
+        mode=options.mode or "full",
         max_trials=trials,
         max_seconds=seconds,
         example=example.name,
