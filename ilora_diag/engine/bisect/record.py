@@ -10,8 +10,10 @@ from pathlib import Path
 from ilora.config import Config
 from ilora_diag.bisect.found import Found
 from ilora_diag.engine.bisect.beside import Neighbour
-from ilora_diag.engine.bisect.oracle import TrialOracle
+from ilora_diag.engine.bisect.machine_factors import VIRTUAL
+from ilora_diag.engine.bisect.oracle import TrialOracle, metric
 from ilora_diag.engine.redact import redact, this_identity
+from ilora_diag.hardware.gpus import find_gpu
 from ilora_diag.schema.bisect import Bisect, Cause, Factor, Outcome, Purpose
 from ilora_diag.schema.bisect_request import BisectRequest
 from ilora_diag.schema.known import Known, Settings, Unavailable, Value
@@ -67,7 +69,7 @@ def record_of(ground: Ground, oracle: TrialOracle, found: Found, beside: Neighbo
         effects=found.effects,
         unsure=found.unsure,
         suspects=found.suspects,
-        fixes=found.fixes,
+        fixes=tuple(replace(fix, headroom_bytes=_headroom(fix, request, oracle)) for fix in found.fixes),
         reproduction=found.reproduction,
         guarantees=found.guarantees,
         num_untested=_untested(ground, found),
@@ -151,6 +153,24 @@ def _held(retention: Retention | None) -> Iterator[tuple[str, str]]:
     for copy in retention.copies:
         if not isinstance(copy.holder, Unavailable):
             yield copy.holder.name, f"{copy.copy_name} beside {copy.name}"
+
+
+def _headroom(fix: Fix, request: BisectRequest, oracle: TrialOracle) -> Known[int]:
+    """What of the virtual card is left beyond the highest peak of the trials that passed with the fix."""
+    source = "trials"
+    if not request.device.startswith(VIRTUAL):
+        return Unavailable(reason="the CUDA context of a real card is not measured by a trial", source=source)
+    context = find_gpu(request.device.removeprefix(VIRTUAL)).context_bytes.high_bytes
+    left = []
+    for name in fix.verified_by:
+        effective, peak = oracle.trials[name].effective, metric(oracle.trials[name], "peak_reserved_bytes")
+        if isinstance(effective, Unavailable) or isinstance(peak, Unavailable):
+            continue
+        values = dict(effective)
+        total, others = values.get("card.memory_bytes"), values.get("card.other_bytes", 0)
+        if isinstance(total, int) and isinstance(others, int):
+            left.append(max(0, total - others - context - peak))
+    return min(left) if left else Unavailable(reason="no trial told the card's memory and its peak", source=source)
 
 
 def _untested(ground: Ground, found: Found) -> Known[int]:
