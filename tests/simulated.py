@@ -18,7 +18,9 @@ _SIGNATURES = {Verdict.PASS: None, Verdict.SAME: SIGNATURE, Verdict.OTHER: OTHER
 _NOT_HERE = Unavailable(reason="a simulation has none")
 
 
-def factor(name: str, num_levels: int = 2, *, kind: FactorKind | None = None, cost: str = "slower", **more: object) -> Factor:
+def factor(
+    name: str, num_levels: int = 2, *, kind: FactorKind | None = None, cost: str = "slower", **more: object
+) -> Factor:
     """A factor whose levels set `train.NAME`."""
     ordered = FactorKind.BINARY if num_levels == 2 else FactorKind.ORDERED
     settings = {"expects_monotone": True, "category": f"cause_of_{name}", "scope": FactorScope.SETTING, **more}

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 
 from ilora_diag.bisect.confidence import assess, sufficiency
-from ilora_diag.bisect.evidence import Seen, adjacent_pair, num_untested, runs_of, smallest_pass
+from ilora_diag.bisect.evidence import Seen, adjacent_pair, is_steady, num_untested, runs_of, smallest_pass
 from ilora_diag.bisect.found import Found, SearchOptions, State
 from ilora_diag.bisect.guarantees import guarantees
 from ilora_diag.bisect.learned import effects, fixes, ruled_out, side_effects, still_open
@@ -22,6 +22,9 @@ SEARCHED = (
 )
 """Outcomes after which something can be said of the factors."""
 
+STOPPED = (Outcome.BUDGET_SPENT, Outcome.INTERRUPTED)
+"""Outcomes whose best so far is what passed with the fewest factors relaxed."""
+
 
 def assemble(
     seen: Sequence[Seen], steps: tuple[Step, ...], factors: tuple[Factor, ...], state: State, options: SearchOptions
@@ -30,7 +33,7 @@ def assemble(
     by_name = {factor.name: factor for factor in factors}
     outcome = _outcome(seen, by_name, state)
     is_found = outcome is Outcome.CAUSE_FOUND
-    repair = state.repair if is_found or not state.stopped else smallest_pass(seen)
+    repair = smallest_pass(seen) if outcome in STOPPED else state.repair
     cause = _cause(seen, factors, repair) if is_found else None
     settled = set(repair) if is_found else set(state.suspects)
     by_groups = outcome is Outcome.SUSPECTS
@@ -48,7 +51,7 @@ def assemble(
         effects=effects(seen, factors),
         unsure=open_,
         suspects=state.suspects,
-        fixes=fixes(seen, factors, repair, num_passes=1 if state.is_steady else state.pass_repeats),
+        fixes=fixes(seen, factors, repair, num_passes=1 if is_steady(seen) else state.pass_repeats),
         reproduction=Reproduction(
             num_runs=len(base),
             num_failed=sum(one.verdict is Verdict.SAME for one in base),

@@ -10,7 +10,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 
-from ilora_diag.bisect.assemble import SEARCHED
+from ilora_diag.bisect.assemble import SEARCHED, STOPPED
 from ilora_diag.bisect.confidence import assess, sufficiency
 from ilora_diag.bisect.confound import other_differences, tells_nothing
 from ilora_diag.bisect.evidence import (
@@ -19,9 +19,11 @@ from ilora_diag.bisect.evidence import (
     adjacent_pair,
     evidence_of_record,
     first,
+    is_steady,
     needed,
     num_untested,
     runs_of,
+    smallest_pass,
 )
 from ilora_diag.bisect.guarantees import guarantees
 from ilora_diag.bisect.learned import change_of, effects, fixes, ruled_out, side_effects, still_open
@@ -49,8 +51,10 @@ def verify(result: Bisect) -> tuple[str, ...]:
     if result.outcome is Outcome.CANNOT_RUN:
         return ()
     problems = tuple(check_steps(result))
-    if problems:
-        return problems  # claims about trials that are not there, or are not what they are said to be, mean nothing
+    if problems or not (result.factors or result.cause):
+        # Claims about trials that are not there, or are not what they are said to be, mean nothing; and without factors
+        # nothing was searched.
+        return problems
     case = _Case(
         result=result,
         seen=evidence_of_record(result),
@@ -59,6 +63,7 @@ def verify(result: Bisect) -> tuple[str, ...]:
         repair={} if result.cause is None else {one.name: one.passing_level for one in result.cause.factors},
     )
     problems = (*_reproduction(case), *_cause_levels(case))
+    problems += tuple(f"{name} is a suspect, but no factor" for name in result.suspects if name not in case.factors)
     if problems:
         return problems
     return (*_cause(case), *_boundary(case), *_learned(case), *_fixes(case), *_words(case), *_confounds(case))
@@ -70,6 +75,8 @@ def _reproduction(case: _Case) -> Iterator[str]:
     if (told.num_runs, told.num_failed) != (len(base), failed):
         said = f"{told.num_failed} of {told.num_runs}"
         yield f"the unchanged configuration failed in {failed} of {len(base)} runs, not {said}"
+    if not 0 < told.alpha < 1 or told.pass_repeats < 0:
+        yield f"an error probability of {told.alpha} and {told.pass_repeats} passes in a row mean nothing"
     outcome = case.result.outcome
     if outcome is Outcome.NOT_REPRODUCED and failed:
         yield f"it is said not to be reproduced, and failed in {failed} runs"
@@ -170,16 +177,27 @@ def _learned(case: _Case) -> Iterator[str]:
         yield "the side effects are not the trials that failed in another way"
     if [_plain(one) for one in result.effects] != [_plain(one) for one in effects(seen, factors)]:
         yield "the effects of single factors are not those of the trials"
-    open_names = {one.what for one in result.unsure}
     closed = {one.factor for one in excluded} | set(case.repair)
-    expected = still_open(seen, factors, closed, passing=(), suspects=result.suspects) if searched else ()
-    if open_names != {one.what for one in expected}:
-        yield "the factors that are neither cause nor ruled out are not those listed"
+    passing = _best(case)
+    expected = still_open(seen, factors, closed, passing=passing, suspects=result.suspects) if searched else ()
+    for skipped in result.unsure:
+        if skipped not in expected:
+            yield f"it does not follow from the trials that {skipped.what} is open: {skipped.reason}"
+    for skipped in expected:
+        if skipped not in result.unsure:
+            yield f"{skipped.what} is neither cause nor ruled out, and not listed: {skipped.reason}"
 
 
 def _plain(effect: Effect) -> tuple[str, int, str, int | None, int | None]:
     peak, delta = (value_or(value, None) for value in (effect.peak_reserved_bytes, effect.delta_bytes))
     return effect.factor, effect.level, effect.trial, peak, delta
+
+
+def _best(case: _Case) -> Mapping[str, int]:
+    """Settings that the record offers as a fix, beside factors that pass alone."""
+    if case.result.outcome in STOPPED:
+        return smallest_pass(case.seen)
+    return case.repair or {name: case.factors[name].mildest for name in case.result.suspects}
 
 
 def _fixes(case: _Case) -> Iterator[str]:
@@ -189,12 +207,16 @@ def _fixes(case: _Case) -> Iterator[str]:
         not_passed = [trial for trial in fix.verified_by if trial not in passed]
         if not_passed or not fix.verified_by:
             yield f"{', '.join(not_passed) or 'no trial'} did not pass: {fix.change!r} is no fix"
-    if result.cause is None:
-        return
-    expected = fixes(case.seen, result.factors, case.repair, num_passes=1)
+    num_passes = 1 if is_steady(case.seen) else result.reproduction.pass_repeats
+    expected = fixes(case.seen, result.factors, _best(case), num_passes=num_passes)
     told = [(fix.change, fix.cost, fix.verified_by) for fix in result.fixes]
     if told != [(fix.change, fix.cost, fix.verified_by) for fix in expected]:
         yield "the fixes, their costs or the trials that verify them are not those of the trials"
+
+
+def _boundary_factor(case: _Case) -> str:
+    boundary = case.result.boundary
+    return boundary.factor if boundary is not None and boundary.factor in case.repair else ""
 
 
 def _words(case: _Case) -> Iterator[str]:
@@ -204,7 +226,7 @@ def _words(case: _Case) -> Iterator[str]:
         case.seen,
         result.factors,
         repair=case.repair,
-        last="" if result.boundary is None else result.boundary.factor,
+        last=_boundary_factor(case),
         alpha=result.reproduction.alpha,
         pass_repeats=result.reproduction.pass_repeats,
         num_suspects=len(result.suspects),
@@ -228,6 +250,8 @@ def _confounds(case: _Case) -> Iterator[str]:
     if base is not None:
         pairs += [(next(iter(one.relaxed)), base.trial, one.trial) for one in alone]
     for name, fail, passed in dict.fromkeys(pairs):
+        if name not in case.factors or not {fail, passed} <= set(case.trials):
+            continue  # told by the check of the boundary
         yield from _confounded(case, name, case.trials[fail], case.trials[passed])
 
 

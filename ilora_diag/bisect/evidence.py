@@ -177,6 +177,12 @@ def smallest_pass(seen: Sequence[Seen]) -> dict[str, int]:
     return dict(least)
 
 
+def is_steady(seen: Sequence[Seen]) -> bool:
+    """Whether no settings passed and failed."""
+    passed = [one.relaxed for one in seen if one.verdict is Verdict.PASS]
+    return not any(one.verdict is Verdict.SAME and one.relaxed in passed for one in seen)
+
+
 def fails_with(seen: Sequence[Seen], name: str) -> Iterator[Seen]:
     """Trials that failed the same although this factor was relaxed, alone or with others."""
     return (one for one in seen if one.verdict is Verdict.SAME and name in one.relaxed)

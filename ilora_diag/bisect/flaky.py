@@ -83,7 +83,7 @@ def find_suspects(ledger: Ledger, options: SearchOptions) -> Suspects:
     rate = Rate(num_runs=len(ledger.runs(BASE)), num_failed=ledger.count(BASE, Verdict.SAME))
     repeats = repeats_for(options.alpha, rate.value)
     if rate.num_failed < options.lowest_rate * rate.num_runs or repeats > options.max_pass_repeats:
-        return Suspects(outcome=Outcome.FLAKY)
+        return Suspects(outcome=Outcome.FLAKY, pass_repeats=repeats)
     mildest = {factor.name: factor.mildest for factor in ranked(tuple(ledger.factors.values()))}
     if ask_often(ledger, mildest, Purpose.PREFLIGHT_MILD, repeats) is not Verdict.PASS:
         return Suspects(outcome=Outcome.OUTSIDE_FACTORS, pass_repeats=repeats)

@@ -102,7 +102,6 @@ class State:
         repair: factor -> level, passed; the cause with the outcome CAUSE_FOUND, otherwise the best so far.
         last: the factor whose boundary was shown last.
         suspects: of the outcome SUSPECTS.
-        is_steady: nothing passed and failed.
     """
 
     pass_repeats: int
@@ -111,4 +110,3 @@ class State:
     repair: dict[str, int] = field(default_factory=dict)
     last: str = ""
     suspects: tuple[str, ...] = ()
-    is_steady: bool = True

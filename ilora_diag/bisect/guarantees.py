@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Mapping, Sequence
 
 from ilora_diag.bisect.evidence import Seen, needed, num_untested, order_holds, runs_of
@@ -26,7 +27,8 @@ TEXTS: dict[str, str] = {
     "flaky_needs": "It failed in {num_failed} of {num_runs} runs. About {num_needed} trials would settle it.",
     "outside": "It fails with every one of the {num_factors} factors relaxed as far as they go together.",
     "stopped": "The search was stopped before its end; what it lists was run, and nothing else is claimed.",
-    "untested": "{num_untested} combinations of levels were not run.",
+    "untested": "{num_untested} combinations of levels were not run. Of {num_run} trials, {num_passed} passed, "
+    "{num_same} failed in the same way and {num_other} otherwise.",
 }
 """Code -> English. The parameters are those of the Guarantee."""
 
@@ -79,8 +81,20 @@ def guarantees(
         found.append(guarantee("stopped"))
     if outcome in _SEARCHED:
         found.append(guarantee("this_fingerprint"))
-    found.append(guarantee("untested", num_untested=num_untested(seen, factors)))
+    found.append(_untested(seen, factors))
     return tuple(found)
+
+
+def _untested(seen: Sequence[Seen], factors: Sequence[Factor]) -> Guarantee:
+    num = Counter(one.verdict for one in seen)
+    return guarantee(
+        "untested",
+        num_untested=num_untested(seen, factors),
+        num_run=len(seen),
+        num_passed=num[Verdict.PASS],
+        num_same=num[Verdict.SAME],
+        num_other=num[Verdict.OTHER],
+    )
 
 
 def _of_cause(

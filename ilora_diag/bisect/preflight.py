@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 from ilora_diag.bisect.found import SearchOptions
-from ilora_diag.bisect.ledger import Ledger, Unsteady, without
+from ilora_diag.bisect.ledger import Ledger, Unsteady
 from ilora_diag.bisect.oracle import Verdict
 from ilora_diag.bisect.order import cost_weight, ranked
+from ilora_diag.bisect.quickxplain import quickxplain
 from ilora_diag.schema.bisect import FactorKind, Outcome, Purpose
 
 BASE: dict[str, int] = {}
@@ -47,9 +49,9 @@ def reproduce(ledger: Ledger, options: SearchOptions) -> Outcome | None:
 def find_reference(ledger: Ledger) -> Reference | None:
     """Settings that pass: every factor at its mildest level, or as many of them as run together. None: nothing passes.
 
-    Where that fails in another way (a combination that cannot be), each factor alone tells who is to blame, and
-    then the dearest leave one after the other. Where it fails the same, the last level of an unordered factor may
-    not be the mildest, and its others are tried in the mildest settings.
+    Where that fails in another way (a combination that cannot be), as few factors as possible are left out so that it
+    can be, the dearest first, then the cheapest first; then each is tried alone. Where it fails the same, the last level
+    of an unordered factor may not be the mildest, and its others are tried in the mildest settings.
     """
     mildest = {factor.name: factor.mildest for factor in ranked(tuple(ledger.factors.values()))}
     verdict = ledger.ask(mildest, Purpose.PREFLIGHT_MILD)
@@ -70,17 +72,19 @@ def _other_levels(ledger: Ledger, mildest: dict[str, int]) -> Reference | None:
 
 
 def _back_off(ledger: Ledger, mildest: dict[str, int]) -> Reference | None:
-    kept = dict(mildest)
+    def keep(dropped: Sequence[str]) -> dict[str, int]:
+        return {name: level for name, level in mildest.items() if name not in dropped}
+
+    def can_be(dropped: Sequence[str]) -> bool:
+        kept = keep(dropped)
+        return not kept or ledger.ask(kept, Purpose.PREFLIGHT_MILD) is not Verdict.OTHER
+
+    cheap_first = sorted(mildest, key=lambda name: cost_weight(ledger.factors[name].levels[-1].cost))
+    for order in (tuple(reversed(cheap_first)), tuple(cheap_first)):
+        kept = keep(quickxplain(order, can_be, lambda name: 1.0))
+        if kept and ledger.ask(kept, Purpose.PREFLIGHT_MILD) is Verdict.PASS:
+            return Reference(levels=kept, is_mildest=False)
     for name, level in mildest.items():
-        verdict = ledger.ask({name: level}, Purpose.EFFECT)
-        if verdict is Verdict.PASS:
+        if ledger.ask({name: level}, Purpose.EFFECT) is Verdict.PASS:
             return Reference(levels={name: level}, is_mildest=False)
-        if verdict is Verdict.OTHER:
-            kept = without(kept, name)
-    dearest_first = sorted(kept, key=lambda name: -cost_weight(ledger.factors[name].levels[-1].cost))
-    for name in ("", *dearest_first):
-        kept = without(kept, name)
-        verdict = ledger.ask(kept, Purpose.PREFLIGHT_MILD) if kept else Verdict.SAME
-        if verdict is not Verdict.OTHER:
-            return Reference(levels=kept, is_mildest=False) if verdict is Verdict.PASS else None
     return None

@@ -61,7 +61,7 @@ def _steady(ledger: Ledger, state: State, options: SearchOptions) -> None:
 
 
 def _unsteady(ledger: Ledger, state: State, options: SearchOptions) -> None:
-    state.repair, state.last, state.outcome, state.is_steady = {}, "", None, False
+    state.repair, state.last, state.outcome = {}, "", None
     suspects = find_suspects(ledger, options)
     state.outcome, state.suspects, state.pass_repeats = suspects.outcome, suspects.names, suspects.pass_repeats
     state.repair = suspects.repair
