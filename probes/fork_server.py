@@ -113,7 +113,7 @@ class ForkServer:
             atexit._run_exitfuncs()
             code = 0
         except SystemExit as end:
-            code = end.code if isinstance(end.code, int) else 1
+            code = _exit_code(end.code)
         except BaseException:  # noqa: BLE001 - the outermost wrapper: said on stderr, as Python would
             traceback.print_exc()
         finally:
@@ -147,6 +147,14 @@ class ForkServer:
 
             resource.setrlimit(resource.RLIMIT_DATA, (limit, limit))
         return answer
+
+
+def _exit_code(code: object) -> int:
+    """As Python itself takes what `sys.exit` was given."""
+    if code is None or isinstance(code, int):
+        return code or 0
+    sys.stderr.write(f"{code}\n")
+    return 1
 
 
 def _place_of_mark() -> tuple[int, int]:

@@ -2,17 +2,16 @@
 
 from __future__ import annotations
 
-import gc
 import json
 from collections.abc import Callable, Iterator
-from contextlib import ExitStack
+from contextlib import ExitStack, nullcontext
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 from ilora.config import Config, check_device, load_config
 from ilora_diag.schema import Known, Metric, Unavailable
 from ilora_diag.schema.known import Settings, Value
-from ilora_diag.schema.trial_answer import FailedRequest, PeakParts, Retention, StageUse, TrialAnswer, TrialEnd
+from ilora_diag.schema.trial_answer import FailedRequest, PeakParts, StageUse, TrialAnswer, TrialEnd
 from ilora_diag.schema.trial_request import Stage, TrialRequest
 from probes.estimate import prepare_imports
 from probes.run_enough import Enough
@@ -24,6 +23,7 @@ from probes.trial_stages import Levels, stage_uses
 if TYPE_CHECKING:
     import torch
 
+    from probes.retention import GrowthWatch
     from probes.run_station import Station
     from probes.trial_device import Site
 
@@ -63,7 +63,7 @@ class _Trial:
     precision: str = ""
     optimizer: torch.optim.Optimizer | None = None
     steps_done: int = 0
-    retention: Retention | None = None
+    growth: GrowthWatch | None = None
 
 
 def run_config_trial(request: TrialRequest, begin: float) -> TrialAnswer:
@@ -102,10 +102,10 @@ def _run(trial: _Trial, stack: ExitStack) -> None:
 
     clock.enter(Stage.CUDA_INIT)
     trial.site = stack.enter_context(site(request))
-    _stages(trial)
+    _stages(trial, stack)
 
 
-def _stages(trial: _Trial) -> None:
+def _stages(trial: _Trial, stack: ExitStack) -> None:
     """Everything after the card is there.
 
     Raises:
@@ -125,6 +125,7 @@ def _stages(trial: _Trial) -> None:
         torch.cuda.init()  # type: ignore[no-untyped-call]
         ledger = place.station.ledger
         clock.position = lambda: len(ledger.events)
+    trial.growth = growth = _growth(request, place, stack)
     torch.manual_seed(request.seed)
     placement = placement_of(config.train, place.kind)
     trial.precision = placement.precision
@@ -143,13 +144,26 @@ def _stages(trial: _Trial) -> None:
         model=built.model,
         num_items=built.num_items,
         placement=placement,
-        steps=max(1, request.steps),
+        steps=max(1, request.steps, request.growth_steps),
         step_ended=lambda done: setattr(trial, "steps_done", done),
     )
     trial.optimizer = optimizer_of(training, is_recommender=built.parts["components"] == "rec")
-    train(training, Progress(training, clock), trial.optimizer)
+    with nullcontext() if growth is None else growth.watching():
+        train(training, Progress(training, clock), trial.optimizer)
     clock.close()
-    gc.collect()
+
+
+def _growth(request: TrialRequest, place: Site, stack: ExitStack) -> GrowthWatch | None:
+    """What follows live bytes from step to step, where that was asked for."""
+    if not request.growth_steps:
+        return None
+    from probes.retention import GrowthWatch, host_books
+
+    watch = stack.enter_context(host_books()) if place.station is None else place.station.watch
+    try:
+        return GrowthWatch(watch, num_steps=request.growth_steps)
+    except ValueError as error:
+        raise RefusedError(f"growth_steps={request.growth_steps}: {error}") from error
 
 
 def _answer(trial: _Trial, error: BaseException | None) -> TrialAnswer:
@@ -172,7 +186,7 @@ def _answer(trial: _Trial, error: BaseException | None) -> TrialAnswer:
         metrics=measured.metrics,
         peak=measured.peak,
         failed_request=measured.failed_request,
-        retention=trial.retention,
+        retention=None if trial.growth is None else trial.growth.conclude(error),
         notes=measured.notes,
     )
 
@@ -237,5 +251,7 @@ def _notes(trial: _Trial, place: Site) -> Iterator[str]:
     if place.station is not None:
         yield from place.station.notes.sentences()
     yield from trial.built.notes
+    if trial.growth is not None and trial.growth.note:
+        yield trial.growth.note
     if trial.config is not None and Stage.DATA in {span.stage for span in trial.clock.spans}:
         yield shape_assumption(trial.config)

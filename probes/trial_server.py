@@ -101,7 +101,8 @@ def _why_not() -> str:
     """Why this process must not be forked; empty: it may be."""
     import torch
 
-    return "CUDA is initialised in the trial server" if torch.cuda.is_initialized() else ""
+    is_initialized: bool = torch.cuda.is_initialized()  # type: ignore[no-untyped-call]
+    return "CUDA is initialised in the trial server" if is_initialized else ""
 
 
 def _answer(message: Message, answer: int) -> None:

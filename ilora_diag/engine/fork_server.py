@@ -1,4 +1,4 @@
-"""The observer's end of a fork server (`probes.fork_server`): starting it, and having children forked.
+"""The observer's end of a fork server (`probes.fork_server`): starting it, and having children forked, one at a time.
 
 A child of the server is supervised as any other child; what differs is who forks it and who tells of its end. A server
 that dies takes its child with it, and can be replaced.
@@ -61,6 +61,7 @@ class ForkServer:
         self._connection: socket.socket | None = None
         self._family = Family()
         self._lock = threading.Lock()
+        self._is_busy = False
         self.ready: Mapping[str, Any] = {}
 
     def start(self, poll: Callable[[], bool] | None = None) -> None:
@@ -117,6 +118,9 @@ class ForkServer:
         connection = self._connection
         if connection is None:
             raise ServerError("the server does not run")
+        if self._is_busy:  # somebody still waits for that child, and would hear what is meant for us
+            self.close()
+            raise ServerError("the server's last child has not ended")
         try:
             socket.send_fds(connection, [json.dumps(request).encode()], list(fds))
         except OSError as error:
@@ -125,6 +129,7 @@ class ForkServer:
         answer = self._receive(time.monotonic() + _FORK_S, None)
         if "started" not in answer:
             raise ServerError(f"the server refuses: {answer.get('refused', answer)}")
+        self._is_busy = True
         return int(answer["started"])
 
     def wait(self, pid: int) -> tuple[int, int] | None:
@@ -135,6 +140,7 @@ class ForkServer:
             except ServerError:
                 return None
             if message.get("ended") == pid:
+                self._is_busy = False
                 return int(message["status"]), int(message["max_rss"]) * _RSS_UNIT
 
     def close(self) -> None:
