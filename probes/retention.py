@@ -14,6 +14,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from contextlib import contextmanager
+from itertools import pairwise
 from typing import Any
 
 from ilora_diag.schema.trial_answer import Retention
@@ -28,7 +29,7 @@ from probes.virtual.watch import Watch
 
 FEWEST_STEPS = 4
 """Growth per step and whether it is even need three steps after the first."""
-_LEAST_SLOPE = 1024
+_LEAST_GROWTH = 1024
 
 
 class GrowthWatch:
@@ -85,7 +86,7 @@ class GrowthWatch:
         self._main = self._main or main_globals(running_frames())
         if samples.num == self._num_steps:
             self._calls = None
-            if _is_growing(samples.live()):
+            if _rises(samples.live()):
                 self._make(samples, None)
 
     def conclude(self, error: BaseException | None = None) -> Retention | None:
@@ -97,7 +98,7 @@ class GrowthWatch:
         Returns:
             None if fewer than three steps were done, or the search failed; `note` says which.
         """
-        samples = self._calls if self._calls is not None and _is_growing(self._calls.live()) else self._samples
+        samples = self._calls if self._calls is not None and _rises(self._calls.live()) else self._samples
         if self._retention is None and samples.num >= FEWEST_STEPS - 1 and not self.note:
             self._make(samples, error)
         if self._retention is None and not self.note:
@@ -114,26 +115,29 @@ class GrowthWatch:
     def _made(self, samples: Samples, error: BaseException | None) -> Retention:
         live = samples.live()
         rise, rise_error = slope(live)
-        kept = samples.kept() if rise > _LEAST_SLOPE else []
+        kept = samples.kept() if _rises(live) else []
         cycles = collected(samples, kept)
         copies = Copies.found(samples, self._clock.called)
         search = Search(key_of=samples.number_of, wanted={*kept, *copies.numbers()} - cycles)
         main = main_globals(running_frames(error)) or self._main
         search.run(tiers(self._watch.roots(), main, error))
+        grown = grown_tensors(samples, kept, search, cycles)
+        is_growing = sum(one.bytes_per_step for one in grown) > _LEAST_GROWTH
         return Retention(
             live_bytes=tuple(live),
             slope_bytes=rise,
             slope_error_bytes=rise_error,
-            is_growing=_is_growing(live),
-            grown=grown_tensors(samples, kept, search, cycles),
+            is_growing=is_growing,
+            grown=grown if is_growing else (),
             copies=copies.told(search),
             frozen_with_state_bytes=copies.frozen_state_bytes,
         )
 
 
-def _is_growing(live: list[int]) -> bool:
-    rise, rise_error = slope(live)
-    return len(live) >= FEWEST_STEPS and rise > max(2 * rise_error, _LEAST_SLOPE)
+def _rises(live: list[int]) -> bool:
+    """Whether it is worth a search: bytes rose in two steps at the least, and in half of those after the second."""
+    rises = [after > before for before, after in pairwise(live[1:])]
+    return sum(rises) >= 2 and 2 * sum(rises) >= len(rises)
 
 
 __all__ = ["FEWEST_STEPS", "GrowthWatch", "HolderError", "Releases", "drop_copies", "host_books", "release"]

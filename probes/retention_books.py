@@ -152,7 +152,8 @@ class Samples:
         for number in numbers:
             by_step[self.step_of(number)] += self.size_of(number)
         in_steps = sum(1 for size in by_step.values() if size)
-        return sum(by_step.values()), int(median(by_step.values())), 2 * in_steps >= len(by_step)
+        is_even = in_steps >= 2 and 2 * in_steps >= len(by_step)
+        return sum(by_step.values()), int(median(by_step.values())), is_even
 
     def number_of(self, tensor: Any) -> int | None:
         """The number of a tensor's storage; None for what is not on this device."""
@@ -175,7 +176,7 @@ class Samples:
 def slope(live: list[int]) -> tuple[float, float]:
     """Growth per step and its standard error by least squares over the steps after the first; 0 and 0 of one point.
 
-    Of two points the error is not known; 0 is not meant as an answer, and `is_growing` asks for three.
+    Of two points the error is not known, and given as 0.
     """
     values = live[1:]
     count = len(values)

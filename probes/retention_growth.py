@@ -19,6 +19,7 @@ from probes.retention_search import Found, Search, running_frames
 
 _MOST_KINDS = 20
 _MOST_WORDS = 8
+_MODEL = "(the model itself)"
 _NOT_PYTHON = "no object that Python knows leads to it: held by code of C++ alone"
 _CUT = "the search for its holder was ended after its bound of objects and seconds"
 
@@ -120,7 +121,7 @@ def _told(
         num_tensors=len(numbers),
         size_bytes=size,
         bytes_per_step=per_step,
-        module=kind.module,
+        module=kind.module or _MODEL,
         op=kind.op,
         with_graph=kind.with_graph,
         holder=holder,

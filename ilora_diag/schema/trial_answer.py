@@ -112,7 +112,7 @@ class GrownTensors:
     """Tensors of one kind that stayed from step to step.
 
     Attributes:
-        shape, dtype: of each.
+        shape, dtype: of each; of the largest where batches differ in length.
         num_tensors, size_bytes: at the end of the last step followed, beyond what the first followed step left.
         bytes_per_step: median growth.
         module, op: that made them.
@@ -158,7 +158,8 @@ class Retention:
         live_bytes: after each step followed, in order.
         slope_bytes: growth per step by least squares over the steps after the first.
         slope_error_bytes: its standard error; with so few steps it says whether the growth is even.
-        is_growing: the slope is more than twice its error and more than a KiB.
+        is_growing: tensors came in most of the steps and stayed, more than a KiB a step together. The slope alone does
+            not say so: a state made once, late, raises it too.
         grown: largest first.
         copies: largest first.
         frozen_with_state_bytes: optimizer state of parameters that take no gradient.
