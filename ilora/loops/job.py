@@ -108,13 +108,13 @@ class StepMeter:
 
     def _reset(self) -> None:
         self._begin = time.perf_counter()
-        self._losses: list[Tensor] = []
+        self._loss_sum: Tensor | None = None  # summed at once: what is kept until it is logged does not grow
         self._num_tokens = self._num_samples = self._num_steps = self._num_hybrid = self._num_batches = 0
         self.grad_norm: Tensor | None = None
 
     def add(self, loss: Tensor, batch: Batch) -> None:
         """Count one micro-batch and its loss (before division by the number of micro-batches)."""
-        self._losses.append(loss.detach())
+        self._loss_sum = loss.detach().clone() if self._loss_sum is None else self._loss_sum.add_(loss.detach())
         self._num_tokens += batch.num_tokens
         self._num_samples += len(batch)
         self._num_batches += 1
@@ -133,7 +133,8 @@ class StepMeter:
         self._num_steps += 1
         if step % self._job.config.log_every and not last:
             return
-        loss_sum = float(torch.stack(self._losses).sum())
+        assert self._loss_sum is not None, "a step is finished after its micro-batches were added"
+        loss_sum = float(self._loss_sum)
         # Every rank has the same number of micro-batches and samples, so the mean over ranks is the whole batch's loss.
         loss, num_batches, num_tokens, num_samples = sum_over_ranks(
             loss_sum, self._num_batches, self._num_tokens, self._num_samples
