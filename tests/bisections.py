@@ -6,14 +6,16 @@ effects and boundary agree.
 
 from __future__ import annotations
 
-import hashlib
-import json
 import runpy
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, fields, replace
 from pathlib import Path
 from typing import Any
 
+from ilora_diag.bisect.assemble import assemble
+from ilora_diag.bisect.evidence import evidence_of_record
+from ilora_diag.bisect.found import SearchOptions, State
+from ilora_diag.engine.bisect_evidence import with_evidence
 from ilora_diag.schema import (
     Category,
     CategoryShare,
@@ -37,22 +39,13 @@ from ilora_diag.schema import (
 )
 from ilora_diag.schema.bisect import (
     Bisect,
-    Boundary,
-    Cause,
-    CauseFactor,
-    Effect,
-    EvidenceFile,
     Factor,
     FactorKind,
     FactorScope,
-    Fix,
-    Guarantee,
     Level,
     Outcome,
     Purpose,
     Reproduction,
-    RuledOut,
-    SideEffect,
     Step,
 )
 from ilora_diag.schema.report import Skipped
@@ -177,17 +170,8 @@ def others() -> Bisect:
         allocated_bytes=351_376_384,
         unallocated_bytes=3_042_304,
     )
-    finals = tuple(step.trial for step in steps if step.purpose is Purpose.FINAL)
-    effects = tuple(
-        Effect(factor=step.relaxed[0][0], level=step.relaxed[0][1], trial=step.trial,
-               peak_reserved_bytes=_peak(trials, step.trial),
-               delta_bytes=Unavailable(reason="the failing run has no whole peak", source=steps[0].trial))
-        for step in steps if step.purpose is Purpose.EFFECT
-    )  # fmt: skip
-    passing = next(step.trial for step in steps if step.relaxed == only)
     return _record(
         "others",
-        outcome=Outcome.CAUSE_FOUND,
         subject="the OPT-125m step of the preset incident",
         signature=signature,
         error_text=OOM_TEXT,
@@ -201,48 +185,7 @@ def others() -> Bisect:
         ),
         steps=steps,
         trials=trials,
-        cause=Cause(
-            factors=(
-                CauseFactor(
-                    name="other_processes", failing="14.0 GiB", passing="0 B", failing_level=0, passing_level=1
-                ),
-            ),
-            category="oom_other_process",
-            confidence=Confidence.CONFIRMED,
-            reasons=("certificate_complete", "boundary_executed", "finals_passed", "controls_stable"),
-            is_sufficient=True,
-        ),
-        boundary=Boundary(factor="other_processes", fail="T-12", pass_=passing, failing_level=0, passing_level=1),
-        ruled_out=tuple(
-            RuledOut(factor=step.relaxed[0][0], trials=(step.trial,))
-            for step in steps
-            if step.purpose is Purpose.EFFECT and _status(trials, step.trial) is Status.SAME
-        ),
-        side_effects=(
-            SideEffect(
-                factor="precision",
-                trial="T-11",
-                signature=None,
-                text="train.precision=fp16: allowed with train.loop=plain only",
-            ),
-        ),
-        effects=effects,
-        unsure=(Skipped(what="precision", reason="its mildest level was refused before anything ran"),),
-        fixes=(
-            Fix(
-                change="end the other processes on the card (nvidia-smi)",
-                cost="somebody_elses",
-                verified_by=finals,
-                headroom_bytes=14_417_920_000,
-            ),
-        ),
-        reproduction=Reproduction(num_runs=5, num_failed=5, alpha=0.05, pass_repeats=1),
-        guarantees=(
-            Guarantee(code="one_minimal", text="The set is 1-minimal with respect to the factors and levels listed."),
-            Guarantee(code="not_smallest", text="It is not proven to be the smallest set."),
-            Guarantee(code="fingerprint", text="It holds for this fingerprint of code and environment."),
-        ),
-        num_untested=169,
+        found=State(pass_repeats=1, outcome=Outcome.CAUSE_FOUND, repair={"other_processes": 1}, last="other_processes"),
         peak=peak,
         failed_request=request,
         estimate=_estimate(),
@@ -275,6 +218,7 @@ def driver() -> Bisect:
         Run(purpose=Purpose.REPAIR, relaxed=(("alloc_conf", 2),), status=Status.OK, peak_mib=5_180, seconds=6.1,
             is_fresh=True),
         Run(purpose=Purpose.LEVEL, relaxed=off, status=Status.OK, peak_mib=5_180, seconds=6.0, is_fresh=True),
+        Run(purpose=Purpose.CONTROL, relaxed=(), seconds=4.8),
         Run(purpose=Purpose.SUFFICIENT, relaxed=(("components", 2), ("batch_size", 5)), seconds=4.4),
         *(Run(purpose=Purpose.FINAL, relaxed=off, status=Status.OK, peak_mib=5_180, seconds=6.2, is_fresh=True)
           for _ in range(3)),
@@ -295,7 +239,6 @@ def driver() -> Bisect:
     return _record(
         "driver",
         example="driver-error",
-        outcome=Outcome.CAUSE_FOUND,
         subject="the OPT-125m step of the example driver-error",
         device="virtual:a10",
         command="ilora-diag bisect-oom --example driver-error",
@@ -307,28 +250,7 @@ def driver() -> Bisect:
         factors=factors,
         steps=steps,
         trials=trials,
-        cause=Cause(
-            factors=(
-                CauseFactor(name="alloc_conf", failing=on, passing="unset", failing_level=0, passing_level=1),
-            ),
-            category="expandable_unsupported",
-            confidence=Confidence.CONFIRMED,
-            reasons=("certificate_complete", "boundary_executed", "finals_passed", "controls_stable"),
-            is_sufficient=True,
-        ),
-        boundary=Boundary(factor="alloc_conf", fail="T-03", pass_="T-06", failing_level=0, passing_level=1),
-        ruled_out=(RuledOut(factor="components", trials=("T-07",)), RuledOut(factor="batch_size", trials=("T-07",))),
-        fixes=(
-            Fix(change="unset PYTORCH_CUDA_ALLOC_CONF", cost="none", verified_by=("T-06", "T-08", "T-09", "T-10"),
-                headroom_bytes=41_000_000_000),
-            Fix(change="export PYTORCH_CUDA_ALLOC_CONF=expandable_segments:False", cost="none", verified_by=("T-05",),
-                headroom_bytes=Unavailable(reason="the card's size was not read", source="T-05")),
-        ),
-        reproduction=Reproduction(num_runs=4, num_failed=4, alpha=0.05, pass_repeats=1),
-        guarantees=(
-            Guarantee(code="one_minimal", text="The set is 1-minimal with respect to the factors and levels listed."),
-        ),
-        num_untested=49,
+        found=State(pass_repeats=1, outcome=Outcome.CAUSE_FOUND, repair={"alloc_conf": 1}, last="alloc_conf"),
         peak=NO_PEAK,
         estimate=NO_ESTIMATE,
         facts=NO_FACTS,
@@ -357,7 +279,6 @@ def outside() -> Bisect:
     trials, steps = _trials(runs, signature, base, effective, factors)
     return _record(
         "outside",
-        outcome=Outcome.OUTSIDE_FACTORS,
         subject="the smollm2-135m step",
         device="cuda",
         command="ilora-diag bisect-oom train.batch_size=4",
@@ -369,8 +290,7 @@ def outside() -> Bisect:
         factors=factors,
         steps=steps,
         trials=trials,
-        reproduction=Reproduction(num_runs=3, num_failed=3, alpha=0.05, pass_repeats=1),
-        num_untested=5,
+        found=State(pass_repeats=1, outcome=Outcome.OUTSIDE_FACTORS),
         peak=NO_PEAK,
         estimate=Unavailable(reason="the failure is no matter of memory", source="estimate"),
         facts=NO_FACTS,
@@ -391,8 +311,8 @@ def leak() -> Bisect:
         Run(purpose=Purpose.PREFLIGHT_FAIL, relaxed=()),
         Run(purpose=Purpose.PREFLIGHT_FAIL, relaxed=(), status=Status.OK, peak_mib=14_900),
         Run(purpose=Purpose.PREFLIGHT_FAIL, relaxed=()),
-        Run(purpose=Purpose.PREFLIGHT_MILD, relaxed=(("release script:history", 1), ("batch-size", 2)), status=Status.OK,
-            peak_mib=2_100),
+        Run(purpose=Purpose.PREFLIGHT_MILD, relaxed=(("release script:history", 1), ("batch-size", 2)),
+            status=Status.OK, peak_mib=2_100),
         Run(purpose=Purpose.GROWTH, relaxed=()),
         Run(purpose=Purpose.REPAIR, relaxed=(("batch-size", 2),), status=Status.CONTAMINATED, peak_mib=9_000,
             reason="other processes took 2.00 GiB while it ran"),
@@ -420,7 +340,6 @@ def leak() -> Bisect:
     )  # fmt: skip
     return _record(
         "leak",
-        outcome=Outcome.SUSPECTS,
         subject="train.py",
         device="cuda",
         command="ilora-diag bisect-oom --device cuda -- train.py --batch-size 16",
@@ -432,9 +351,7 @@ def leak() -> Bisect:
         factors=factors,
         steps=steps,
         trials=trials,
-        suspects=("release script:history", "batch-size"),
-        reproduction=Reproduction(num_runs=4, num_failed=3, alpha=0.05, pass_repeats=3),
-        num_untested=Unavailable(reason="the failure is flaky: no combination is settled by one run", source="search"),
+        found=State(pass_repeats=3, outcome=Outcome.SUSPECTS, suspects=("release script:history", "batch-size")),
         peak=Unavailable(reason="the device does not tell", source="trial answer"),
         retention=retention,
         estimate=Unavailable(reason="a script has no configuration to estimate", source="estimate"),
@@ -444,8 +361,7 @@ def leak() -> Bisect:
 
 
 def write_folder(bisect: Bisect, folder: Path) -> Bisect:
-    """Write journal, answers and record of an investigation as the command leaves them; the record names the files."""
-    files = [folder / "journal.jsonl"]
+    """Write journal and trials of an investigation as the command leaves them; the record comes back with the files."""
     lines = []
     for trial in bisect.trials:
         intent = Intent(id=trial.id, probe=trial.probe, requested=trial.requested, started_at=trial.started_at,
@@ -454,15 +370,8 @@ def write_folder(bisect: Bisect, folder: Path) -> Bisect:
         path = folder / "trials" / trial.id / "answer.json"
         path.parent.mkdir(parents=True, exist_ok=True)
         path.write_text(to_json(_answer(bisect, trial), indent=2) + "\n", encoding="utf-8")
-        files.append(path)
-    files[0].write_text("".join(f"{line}\n" for line in lines), encoding="utf-8")
-    return replace(bisect, evidence=tuple(_evidence(folder, path) for path in files))
-
-
-def _evidence(folder: Path, path: Path) -> EvidenceFile:
-    content = path.read_bytes()
-    name = str(path.relative_to(folder))
-    return EvidenceFile(path=name, size_bytes=len(content), sha256=hashlib.sha256(content).hexdigest())
+    (folder / "journal.jsonl").write_text("".join(f"{line}\n" for line in lines), encoding="utf-8")
+    return with_evidence(bisect, folder)
 
 
 def _answer(bisect: Bisect, trial: Trial) -> TrialAnswer:
@@ -487,22 +396,26 @@ def _answer(bisect: Bisect, trial: Trial) -> TrialAnswer:
     )  # fmt: skip
 
 
-def _record(name: str, **values: object) -> Bisect:
+def _record(name: str, *, found: State, **values: Any) -> Bisect:
+    """A record whose claims are those that the trials bear out."""
     device = values.pop("device", "virtual:t4")
     command = values.pop("command", f"ilora-diag bisect-oom --config incident --device {device}")
-    trials = values["trials"]
-    assert isinstance(trials, tuple)
-    common = {
-        "run_id": f"20251121-030100-{name}",
-        "created_at": START,
-        "tool_version": "0.1.0",
-        "command": command,
-        "device": device,
-        "fingerprint": FINGERPRINT,
-        "num_trials": len(trials),
-        "report": f"reports/runs/20251121-030100-{name}/report.md",
-    }
-    return Bisect(**{**common, **values})  # type: ignore[arg-type]
+    blank = Bisect(
+        run_id=f"20251121-030100-{name}",
+        created_at=START,
+        tool_version="0.1.0",
+        command=command,
+        device=device,
+        fingerprint=FINGERPRINT,
+        num_trials=len(values["trials"]),
+        report=f"reports/runs/20251121-030100-{name}/report.md",
+        outcome=Outcome.INTERRUPTED,
+        reproduction=Reproduction(num_runs=0, num_failed=0, alpha=0.05, pass_repeats=1),
+        num_untested=0,
+        **values,
+    )
+    made = assemble(evidence_of_record(blank), blank.steps, blank.factors, found, SearchOptions())
+    return replace(blank, **{field.name: getattr(made, field.name) for field in fields(made)})
 
 
 def _factor(
@@ -595,7 +508,7 @@ def _full_card() -> Finding:
         consequence="A process that starts here fails before its first tensor, or at a size that fits elsewhere.",
         parameters=(("capacity", "14.6 GiB"), ("free", "72.8 MiB"), ("requested", "148 MiB")),
         evidence=(
-            Evidence(path="error.text", observed="Process 4242 has 14.00 GiB memory in use", expected="", source="error"),
+            Evidence(path="error.text", observed="Process 4242 has 14.00 GiB in use", expected="", source="error"),
         ),
         remedy="nvidia-smi --query-compute-apps=pid,process_name,used_memory --format=csv",
     )  # fmt: skip
@@ -612,8 +525,3 @@ def _facts() -> Facts:
                  source="host"),
         ),
     )  # fmt: skip
-
-
-def as_document(bisect: Bisect) -> str:
-    """The record as its file holds it."""
-    return json.dumps(json.loads(to_json(bisect)), indent=2) + "\n"

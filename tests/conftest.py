@@ -43,6 +43,12 @@ def fixed_bisects() -> dict[str, Bisect]:
 
 
 @pytest.fixture(scope="session")
+def bisections() -> SimpleNamespace:
+    """Records of investigations with their folders (`tests/bisections.py`), loaded as the estimates are."""
+    return SimpleNamespace(**runpy.run_path(str(ROOT / "tests" / "bisections.py")))
+
+
+@pytest.fixture(scope="session")
 def recordings() -> SimpleNamespace:
     """Makers of memory snapshots (`tests/recordings.py`), loaded as the estimates are."""
     return SimpleNamespace(**runpy.run_path(str(ROOT / "tests" / "recordings.py")))

@@ -14,6 +14,7 @@ from typing import Any, Generic, TypeVar
 from ilora_diag.cli.exit_codes import CommandError, ExitCode
 from ilora_diag.cli.show import on_terminal
 from ilora_diag.cli.streams import Lang, chosen_lang, emit
+from ilora_diag.engine.bisect_check import check_bisect
 from ilora_diag.engine.events import RUNLOG_NAME
 from ilora_diag.engine.redact import this_identity
 from ilora_diag.engine.report_check import check_rendering, check_report
@@ -21,15 +22,26 @@ from ilora_diag.engine.run_folder import is_running
 from ilora_diag.engine.runlog import EFFECTIVE_NAME, RunFolderError
 from ilora_diag.engine.train_report import build_report
 from ilora_diag.schema import Estimate, Report, SchemaError, ScriptRun, from_data, to_json
+from ilora_diag.schema.bisect import Bisect
 from ilora_diag.schema.codec import Record, parse
 from reports.blocks import Document
 from reports.html import HtmlRenderer
 from reports.markdown import render_document
 from reports.messages import LANGUAGES, Words
 from reports.view import train_document
+from reports.view.bisect import bisect_document
 from reports.view.estimate import estimate_document
 from reports.view.run import run_document
-from reports.write import ESTIMATE_NAME, MARKDOWN_NAME, RUN_NAME, write_estimate, write_report, write_run
+from reports.write import (
+    BISECT_NAME,
+    ESTIMATE_NAME,
+    MARKDOWN_NAME,
+    RUN_NAME,
+    write_bisect,
+    write_estimate,
+    write_report,
+    write_run,
+)
 
 R = TypeVar("R", bound=Record)
 
@@ -43,12 +55,14 @@ class RecordKind(Generic[R]):
         record: its class.
         document: the report as it stands in the folder, in a language.
         write: writes report and figures anew, and returns the record as written.
+        check: what is wrong with the written report of a folder; None compares text and links with the record alone.
     """
 
     file: str
     record: type[R]
     document: Callable[[R, str], Document]
     write: Callable[[R, Path, str], R]
+    check: Callable[[Path], tuple[str, ...]] | None = None
 
 
 RECORD_KINDS: Mapping[str, RecordKind[Any]] = {
@@ -66,6 +80,7 @@ RECORD_KINDS: Mapping[str, RecordKind[Any]] = {
             document=lambda found, lang: run_document(found, lang, figures=True),
             write=write_run,
         ),
+        RecordKind(file=BISECT_NAME, record=Bisect, document=bisect_document, write=write_bisect, check=check_bisect),
     )
 }
 """By the `schema` of the record. A training is no row: its report is made from log, journal and configuration."""
@@ -165,9 +180,14 @@ def _open_record(run: Path, file: Path) -> Opened:
         record=record,
         document=lambda lang: kind.document(record, lang),
         write=lambda folder, lang: kind.document(kind.write(record, folder, lang), lang),
-        check=lambda: check_rendering(run, {lang: kind.document(record, lang) for lang in LANGUAGES}, kind.file),
+        check=lambda: kind.check(run) if kind.check is not None else _rendered(run, kind, record),
         brief=True,
     )
+
+
+def _rendered(run: Path, kind: RecordKind[Any], record: Record) -> tuple[str, ...]:
+    """What is wrong with a report that has nothing behind it but its record."""
+    return check_rendering(run, {lang: kind.document(record, lang) for lang in LANGUAGES}, kind.file)
 
 
 def _kind_of(data: object) -> RecordKind[Any]:

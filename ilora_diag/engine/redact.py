@@ -12,7 +12,7 @@ from __future__ import annotations
 import getpass
 import re
 import socket
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field, fields, is_dataclass, replace
 from pathlib import Path
 from typing import TypeVar, cast
@@ -21,7 +21,10 @@ T = TypeVar("T")
 L = TypeVar("L")
 
 # Words that are names of hosts or accounts so often that they identify nobody, and would mangle text.
-_COMMON = frozenset({"localhost", "root", "user", "ubuntu", "admin", "runner", "docker", "train", "cuda"})
+_COMMON = frozenset(
+    {"localhost", "root", "user", "ubuntu", "admin", "runner", "docker", "train", "trainer", "cuda", "gpu", "nvidia",
+     "torch", "python", "model", "data", "test", "jovyan", "vscode", "nobody", "worker", "node", "localdomain"}
+)  # fmt: skip
 _ANY_HOME = re.compile(r"(?<![\w.~-])/(?:home|Users)/[\w.-]*[\w-]")
 
 
@@ -53,11 +56,24 @@ def redact_text(text: str, identity: Identity) -> str:
     if len(identity.home) > 1 and identity.home in text:
         text = re.sub(rf"(?<![\w.~-]){re.escape(identity.home)}(?![\w-]|\.\w)", "~", text)
     text = _ANY_HOME.sub("~", text)
-    if _tells(identity.user):
+    if tells_something(identity.user):
         text = re.sub(rf"(?<=/){re.escape(identity.user)}(?=/|$)", "<user>", text)
-    if _tells(identity.host):
+    if tells_something(identity.host):
         text = re.sub(rf"(?<![\w.-]){re.escape(identity.host)}(?![\w-])", "<host>", text)
     return text
+
+
+def is_secret_name(name: str) -> bool:
+    """Whether what is set under this name is nobody else's business: `HF_TOKEN`, `db.password`."""
+    return _SECRET_NAME.search(name) is not None
+
+
+def find_identifying(text: str) -> Iterator[tuple[str, int]]:
+    """What `Pseudonyms` would still replace, told by its form alone: kind and place. Known values are not."""
+    for kind, pattern in _BY_FORM:
+        for match in pattern.finditer(text):
+            if kind != "ip" or pattern is _IPV6 or _is_address(match):
+                yield kind, match.start()
 
 
 def map_leaves(record: T, kind: type[L], change: Callable[[L], L]) -> T:
@@ -83,7 +99,7 @@ _UUID = re.compile(
 _IPV4 = re.compile(r"(?<![\w.-])(?:\d{1,3}\.){3}\d{1,3}(?![\w-]|\.\d)")
 # Version numbers of four parts are told from addresses by what stands before them.
 _BEFORE_VERSION = re.compile(
-    r"(?:version|cudnn|cublas|nccl|cuda|release|==|~=|>=|<=|\bv|\.so\.?)[\s:=]*$", re.IGNORECASE
+    r"(?:version|torch|driver|cudnn|cublas|nccl|cuda|release|==|~=|>=|<=|\bv|\.so\.?)[\s:=]*$", re.IGNORECASE
 )
 _MAC = re.compile(rf"(?<![\w:-]){_HEX}{{2}}(?:[:-]{_HEX}{{2}}){{5}}(?![\w:-])")
 _IPV6 = re.compile(
@@ -92,19 +108,54 @@ _IPV6 = re.compile(
 )
 _BUS = re.compile(rf"(?<![\w:.]){_HEX}{{4,8}}:{_HEX}{{2}}:{_HEX}{{2}}(?:\.{_HEX})?(?![\w:])")
 _SERIAL = re.compile(r"(?i)(\bserial(?: number)?\s*[:=]\s*)([\w-]{4,40})")
-_MAIL = re.compile(r"(?<![\w.+-])[\w.+-]{1,64}@[\w-]{1,63}(?:\.[\w-]{1,63}){0,6}")
+# `HR@10` and `precision@k` are metrics.
+_MAIL = re.compile(r"(?<![\w.+-])[\w.+-]{1,64}@[A-Za-z][\w-]{1,62}(?:\.[\w-]{1,63}){0,6}")
 _WINDOWS_HOME = re.compile(r"(?i)\b[a-z]:[\\/]+users[\\/]+[\w.-]{1,64}")
 _LOG_HOST = re.compile(r"(?m)^((?:<\d{1,3}>)?[A-Z][a-z]{2} {1,2}\d{1,2} \d\d:\d\d:\d\d )([\w.-]{1,253})(?= \w)")
 _SECRET = re.compile(
-    r"\b(?:hf_|ghp_|gho_|ghs_|github_pat_|glpat-|sk-|xox[abprs]-|AKIA|ASIA|AIza|nvapi-)[A-Za-z0-9_-]{12,255}"
+    r"\b(?:hf_|ghp_|gho_|ghs_|ghu_|ghr_|github_pat_|glpat-|sk-|xox[abeprs]-|xapp-|AKIA|ASIA|AIza|nvapi-|npm_|pypi-|dop_v1_"
+    r"|ya29\.)[A-Za-z0-9_-]{12,255}"
     r"|\beyJ[A-Za-z0-9_-]{10,2000}\.[A-Za-z0-9_.-]{10,4000}"
     r"|(?<=://)[^\s/:@]{1,100}:[^\s/@]{1,200}(?=@)"
+    r"|(?<=://)(?=[A-Za-z0-9_-]{0,100}\d)[A-Za-z0-9_-]{16,100}(?=@)"
     r"|(?i:(?<=bearer ))[A-Za-z0-9._~+/-]{8,4000}"
+    r"|(?i:(?<=authorization: basic ))[A-Za-z0-9+/=]{8,4000}"
+    r"|(?i:(?<=[?&]sig=)|(?<=[?&]key=)|(?<=[?&]signature=)|(?<=amz-signature=)|(?<=amz-credential=))[^\s&\"'<]{8,2000}"
+    r"|-----BEGIN [A-Z ]{0,30}PRIVATE KEY-----[^<]{0,20000}?(?:-----END [A-Z ]{0,30}PRIVATE KEY-----|\Z)"
+)
+# A tokenizer and counts of tokens are no secrets.
+_SECRET_WORD = (
+    r"(?:token(?!i[sz]|s(?![a-z])|_(?:type|id|ids|per|count|len))|secret|passw(?:or)?d|passphrase|credential|api_?key|access_?key"
+    r"|private_?key)"
 )
 _SECRET_SET = re.compile(
-    r"(?i)\b(\w{0,40}(?:token|secret|passw(?:or)?d|api_?key|access_?key)\w{0,20}[\"']?\s?[=:]\s?[\"']?)([^\s\"',;<]{6,4000})"
+    rf"(?i)\b(\w{{0,40}}{_SECRET_WORD}\w{{0,20}}[\"']?\s?[=:]\s?[\"']?)"
+    r"([^\s\"',;<]{6,4000})"
+)
+_SECRET_NAME = re.compile(rf"(?i){_SECRET_WORD}")
+_BY_FORM = (
+    ("secret", _SECRET),
+    ("secret", _SECRET_SET),
+    ("uuid", _UUID),
+    ("mac", _MAC),
+    ("ip", _IPV6),
+    ("ip", _IPV4),
+    ("mail", _MAIL),
+    ("home", _ANY_HOME),
+    ("home", _WINDOWS_HOME),
 )
 _PLAIN_ADDRESSES = frozenset({"127.0.0.1", "0.0.0.0", "255.255.255.255"})
+
+
+_NAMED_SECRET = re.compile(
+    r"\b(?:[A-Z0-9]{1,30}_){0,5}(?:TOKEN|SECRET|PASSWORD|PASSWD|API_?KEY|ACCESS_?KEY)[\"']?\s?[=:,]\s{0,12}[\"']?"
+    r"[^\s\"',;<]{6,4000}"
+)
+
+
+def holds_secret(text: str) -> bool:
+    """Whether a text holds what looks like a credential: one of a known form, or the value of a variable so named."""
+    return _SECRET.search(text) is not None or _NAMED_SECRET.search(text) is not None
 
 
 @dataclass(slots=True)
@@ -121,6 +172,11 @@ class Pseudonyms:
     bus_ids: bool = False
     kinds: set[str] = field(default_factory=set)
     _names: dict[str, dict[str, str]] = field(default_factory=dict)
+
+    @property
+    def pseudonyms(self) -> tuple[tuple[str, str], ...]:
+        """Every value that got a pseudonym, with it: what must stay where the originals are."""
+        return tuple((name, value) for known in self._names.values() for value, name in known.items())
 
     def name(self, kind: str, value: str) -> str:
         """The pseudonym of a value, as `serial-1`."""
@@ -156,7 +212,7 @@ class Pseudonyms:
         changed = redact_text(_WINDOWS_HOME.sub("~", text), self.identity)
         for kind in ("host", "user"):
             for value, name in self._names.get(kind, {}).items():
-                if _tells(value) and value in changed.lower():
+                if tells_something(value) and value in changed.lower():
                     changed = re.sub(rf"(?i)(?<![\w.-]){re.escape(value)}(?![\w-])", name, changed)
         if changed != text:
             self.kinds.add("people")
@@ -170,12 +226,16 @@ class Pseudonyms:
         return prefix + self.name("uuid", whole[0] if len(whole) == 1 else value)
 
     def _ipv4(self, match: re.Match[str]) -> str:
-        parts = match[0].split(".")
-        before = match.string[max(0, match.start() - 24) : match.start()]
-        if any(int(part) > 255 for part in parts) or match[0] in _PLAIN_ADDRESSES or _BEFORE_VERSION.search(before):
-            return match[0]
-        return self.name("ip", match[0])
+        return self.name("ip", match[0]) if _is_address(match) else match[0]
 
 
-def _tells(name: str) -> bool:
+def _is_address(match: re.Match[str]) -> bool:
+    """Whether four numbers are an address that leads somewhere, and no version."""
+    if any(int(part) > 255 for part in match[0].split(".")) or match[0] in _PLAIN_ADDRESSES:
+        return False
+    return _BEFORE_VERSION.search(match.string[max(0, match.start() - 24) : match.start()]) is None
+
+
+def tells_something(name: str) -> bool:
+    """Whether a name of a host or an account says whose it is."""
     return len(name) >= 3 and name.lower() not in _COMMON

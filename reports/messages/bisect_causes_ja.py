@@ -5,84 +5,84 @@ from __future__ import annotations
 
 MESSAGES = {
     "bisect.cause.oom_other_process": "同じ GPU を使う他プロセスのメモリ",
-    "bisect.meaning.oom_other_process": "他プロセスが GPU のメモリを占有しており、GPU 全体なら収まるステップに対して"
-    "残りが不足しています。",
-    "bisect.root.oom_other_process": "他プロセスが占有するメモリは、このプロセスからは見えず解放もできないため、学習"
-    "側のどの設定でも減らせません。中断した実行、特に docker exec で起動したものは、プロセスが残ってメモリを占有し続け"
-    "ることがよくあります。",
-    "bisect.permanent.oom_other_process": "実行を終了するときはプロセスグループまたはコンテナごと終了し、1 つの GPU "
-    "を同時に使うプロセスを 1 つに限る。",
+    "bisect.meaning.oom_other_process": "他プロセスが GPU のメモリを占有しており、GPU 全体なら収まるステップに対し"
+    "て残りが不足しています。",
+    "bisect.root.oom_other_process": "他プロセスが占有するメモリは、このプロセスからは見えず解放もできないため、学"
+    "習側のどの設定でも減らせません。中断した実行、特に docker exec で起動したものは、プロセスが残ってメモリを占有し"
+    "続けることがよくあります。",
+    "bisect.permanent.oom_other_process": "実行を終了するときはプロセスグループまたはコンテナごと終了し、1 つの "
+    "GPU を同時に使うプロセスを 1 つに限る。",
     "bisect.cause.oom_capacity_smaller": "必要量より小さい GPU（またはその区画）",
-    "bisect.meaning.oom_capacity_smaller": "割り当てられているのは GPU 全体より小さい区画で、このステップは収まりま"
-    "せん。",
-    "bisect.root.oom_capacity_smaller": "vGPU や MIG の区画は GPU と同じ名称を持ちますが、メモリはその一部です。この"
-    "ステップの必要量は区画の容量を超えています。",
-    "bisect.permanent.oom_capacity_smaller": "GPU 全体またはより大きい区画を割り当て、実行を計画する前に実際のメモリ"
-    "容量を確認する。",
+    "bisect.meaning.oom_capacity_smaller": "割り当てられているのは GPU 全体より小さい区画で、このステップは収まり"
+    "ません。",
+    "bisect.root.oom_capacity_smaller": "vGPU や MIG の区画は GPU と同じ名称を持ちますが、メモリはその一部です。こ"
+    "のステップの必要量は区画の容量を超えています。",
+    "bisect.permanent.oom_capacity_smaller": "GPU 全体またはより大きい区画を割り当て、実行を計画する前に実際のメモ"
+    "リ容量を確認する。",
     "bisect.cause.oom_fragmentation": "アロケータのメモリの断片化",
     "bisect.meaning.oom_fragmentation": "予約済みで空いているメモリの総量は足りていますが、連続していません。",
-    "bisect.root.oom_fragmentation": "固定サイズのセグメントがブロックに分割され、後の要求がどの隙間にも入らなくなり"
-    "ます。拡張可能なセグメントではこれは起こりません。",
-    "bisect.permanent.oom_fragmentation": "ドライバが対応していれば expandable segments を有効にし、バッチの形状をそ"
-    "ろえる。",
+    "bisect.root.oom_fragmentation": "固定サイズのセグメントがブロックに分割され、後の要求がどの隙間にも入らなくな"
+    "ります。拡張可能なセグメントではこれは起こりません。",
+    "bisect.permanent.oom_fragmentation": "ドライバが対応していれば expandable segments を有効にし、バッチの形状を"
+    "そろえる。",
     "bisect.cause.oom_live_tensors": "使用中のテンソルによる GPU メモリの不足",
     "bisect.meaning.oom_live_tensors": "ステップ自体が保持するメモリが GPU の容量を超えています。",
-    "bisect.root.oom_live_tensors": "ステップが同時に必要とする重み・勾配・オプティマイザ状態・活性化の合計が、GPU "
-    "の容量を超えています。",
+    "bisect.root.oom_live_tensors": "ステップが同時に必要とする重み・勾配・オプティマイザ状態・活性化の合計が、"
+    "GPU の容量を超えています。",
     "bisect.permanent.oom_live_tensors": "検証済の変更を維持するか、より大きい GPU を使う。",
     "bisect.cause.expandable_unsupported": "仮想メモリ管理を拒否するドライバでの expandable segments の使用",
-    "bisect.meaning.expandable_unsupported": "アロケータに expandable segments の使用が指定されています。これにはド"
-    "ライバの仮想メモリ管理が必要ですが、ドライバがそれを拒否しています。",
-    "bisect.root.expandable_unsupported": "expandable segments を有効にすると、PyTorch はドライバの仮想メモリ管理の"
-    "呼び出し（cuMem 系）でメモリを要求します。これに対応しないドライバ（vGPU のプロファイルに多い）は、最初のテンソル"
-    "を配置する時点で、それがどのテンソルであっても operation not supported を返します。",
-    "bisect.permanent.expandable_unsupported": "イメージ、ジョブスクリプト、docker exec -e からこの設定を取り除くか、"
-    "GPU が仮想メモリ管理に対応する場合に限って設定する。",
+    "bisect.meaning.expandable_unsupported": "アロケータに expandable segments の使用が指定されています。これには"
+    "ドライバの仮想メモリ管理が必要ですが、ドライバがそれを拒否しています。",
+    "bisect.root.expandable_unsupported": "expandable segments を有効にすると、PyTorch はドライバの仮想メモリ管理"
+    "の呼び出し（cuMem 系）でメモリを要求します。これに対応しないドライバ（vGPU のプロファイルに多い）は、最初のテン"
+    "ソルを配置する時点で、それがどのテンソルであっても operation not supported を返します。",
+    "bisect.permanent.expandable_unsupported": "イメージ、ジョブスクリプト、docker exec -e からこの設定を取り除く"
+    "か、GPU が仮想メモリ管理に対応する場合に限って設定する。",
     "bisect.cause.reentrant_checkpoint": "reentrant 方式の勾配チェックポイント",
-    "bisect.meaning.reentrant_checkpoint": "reentrant 方式の勾配チェックポイントは、モデルの一部を、1 回目の実行に属"
-    "する状態を使って再実行します。",
-    "bisect.root.reentrant_checkpoint": "再実行される部分が、すでに使われて解放された計算グラフに属するテンソルを共"
-    "有状態から読み取ります。non-reentrant 方式では計算グラフが 1 つに保たれます。",
-    "bisect.permanent.reentrant_checkpoint": "gradient_checkpointing_kwargs で use_reentrant=False を指定し、計算グ"
-    "ラフを持つテンソルを共有状態に置かない。",
+    "bisect.meaning.reentrant_checkpoint": "reentrant 方式の勾配チェックポイントは、モデルの一部を、1 回目の実行に"
+    "属する状態を使って再実行します。",
+    "bisect.root.reentrant_checkpoint": "再実行される部分が、すでに使われて解放された計算グラフに属するテンソルを"
+    "共有状態から読み取ります。non-reentrant 方式では計算グラフが 1 つに保たれます。",
+    "bisect.permanent.reentrant_checkpoint": "gradient_checkpointing_kwargs で use_reentrant=False を指定し、計算"
+    "グラフを持つテンソルを共有状態に置かない。",
     "bisect.cause.retained_graph": "計算グラフごと保持された結果",
     "bisect.meaning.retained_graph": "結果がその計算グラフとともに保持されており、ステップの活性化が解放されません。",
-    "bisect.root.retained_graph": "勾配の計算に関わるテンソルは、背後の計算グラフ全体を保持します。参照が 1 つでも残っ"
-    "ている限り、そのステップの活性化は解放されません。",
-    "bisect.permanent.retained_graph": "テンソルではなく数値を保持する（loss.item() または loss.detach()）。検証は "
-    "torch.no_grad() の中で行う。",
+    "bisect.root.retained_graph": "勾配の計算に関わるテンソルは、背後の計算グラフ全体を保持します。参照が 1 つでも"
+    "残っている限り、そのステップの活性化は解放されません。",
+    "bisect.permanent.retained_graph": "テンソルではなく数値を保持する（loss.item() または loss.detach()）。検証は"
+    " torch.no_grad() の中で行う。",
     "bisect.cause.retained_outputs": "GPU 上に保持された過去のステップの結果",
     "bisect.meaning.retained_outputs": "過去のステップの結果が GPU 上に保持され、ステップごとに増えています。",
-    "bisect.root.retained_outputs": "リスト、属性またはクロージャが各ステップの結果を参照し続けているため、バッチサ"
-    "イズにかかわらず、GPU が満杯になるまでメモリが増え続けます。",
+    "bisect.root.retained_outputs": "リスト、属性またはクロージャが各ステップの結果を参照し続けているため、バッチ"
+    "サイズにかかわらず、GPU が満杯になるまでメモリが増え続けます。",
     "bisect.permanent.retained_outputs": "結果はステップごとにディスクへ書き出すかホストへ移し、保持元を空にする。",
     "bisect.cause.second_model_copy": "重みの二重保持",
     "bisect.meaning.second_model_copy": "重みが GPU 上に二重に存在するか、置き換えられた後も保持されています。",
-    "bisect.root.second_model_copy": "置き換えたはずの重み、またはロード時にだけ必要だった重みを、別の名前が参照し続"
-    "けています。",
-    "bisect.permanent.second_model_copy": "ロードは 1 回にし、学習の前にもう一方の名前を手放す（del を行い、スコープ"
-    "を抜ける）。",
+    "bisect.root.second_model_copy": "置き換えたはずの重み、またはロード時にだけ必要だった重みを、別の名前が参照し"
+    "続けています。",
+    "bisect.permanent.second_model_copy": "ロードは 1 回にし、学習の前にもう一方の名前を手放す（del を行い、スコー"
+    "プを抜ける）。",
     "bisect.cause.kv_cache_in_training": "学習時の KV キャッシュ",
     "bisect.meaning.kv_cache_in_training": "行われることのない生成のために、全層のキーと値がキャッシュされています。",
     "bisect.root.kv_cache_in_training": "モデルが既定の use_cache=True で呼び出されており、出力が残っている間、キー"
     "と値も保持されます。",
-    "bisect.permanent.kv_cache_in_training": "学習時は use_cache=False で呼び出すか、model.config.use_cache = False "
-    "とする。",
+    "bisect.permanent.kv_cache_in_training": "学習時は use_cache=False で呼び出すか、model.config.use_cache = "
+    "False とする。",
     "bisect.cause.hidden_states_output": "全層の隠れ状態の出力",
     "bisect.meaning.hidden_states_output": "全層の隠れ状態の出力が指定されており、出力とともに保持されます。",
-    "bisect.root.hidden_states_output": "output_hidden_states=True により、勾配チェックポイントなら解放されるはずの"
-    "各層の出力が保持されます。",
+    "bisect.root.hidden_states_output": "output_hidden_states=True により、勾配チェックポイントなら解放されるはず"
+    "の各層の出力が保持されます。",
     "bisect.permanent.hidden_states_output": "最後の隠れ状態だけを取得する。",
     "bisect.cause.dense_expert_outputs": "全エキスパートの出力の書き出し",
     "bisect.meaning.dense_expert_outputs": "混合の前に、すべてのエキスパートの出力が書き出されています。",
-    "bisect.root.dense_expert_outputs": "エキスパートごとに出力を持つと、アダプタを付けた各層で（バッチ、系列長、幅）"
-    "のメモリがエキスパートの数だけ必要になります。先に混合すれば 1 つで済みます。",
-    "bisect.permanent.dense_expert_outputs": "本プロジェクトのアダプタのように、2 番目の射影の前にエキスパートを混合"
-    "する。",
+    "bisect.root.dense_expert_outputs": "エキスパートごとに出力を持つと、アダプタを付けた各層で（バッチ、系列長、"
+    "幅）のメモリがエキスパートの数だけ必要になります。先に混合すれば 1 つで済みます。",
+    "bisect.permanent.dense_expert_outputs": "本プロジェクトのアダプタのように、2 番目の射影の前にエキスパートを混"
+    "合する。",
     "bisect.cause.full_logits": "ラベルのない位置での全語彙のロジット",
     "bisect.meaning.full_logits": "ラベルのない位置についても、全語彙のロジットが計算されています。",
-    "bisect.root.full_logits": "ロジットは系列長 × 語彙数の大きさで、float32 への変換と勾配でさらに同量ずつ必要です。"
-    "ラベルを持つ位置はわずかです。",
+    "bisect.root.full_logits": "ロジットは系列長 × 語彙数の大きさで、float32 への変換と勾配でさらに同量ずつ必要で"
+    "す。ラベルを持つ位置はわずかです。",
     "bisect.permanent.full_logits": "ラベルのある位置だけロジットを計算するか、融合された交差エントロピーを使う。",
     "bisect.cause.padding_to_max": "許容最大長までのパディング",
     "bisect.meaning.padding_to_max": "サンプルが、実際の最大長ではなく許容される最大長までパディングされています。",
@@ -94,25 +94,25 @@ MESSAGES = {
     "メモリが系列長の 2 乗で増えます。",
     "bisect.permanent.eager_attention": "モデルを attn_implementation='sdpa' でロードする。",
     "bisect.cause.optimizer_states": "学習対象外のパラメータのオプティマイザ状態",
-    "bisect.meaning.optimizer_states": "学習対象として意図した以上のパラメータについて、オプティマイザが状態を保持し"
-    "ています。",
-    "bisect.root.optimizer_states": "Adam は、一度でも勾配を持ったパラメータごとに 2 つの値を保持します。凍結される"
-    "べきパラメータが凍結されていません。",
+    "bisect.meaning.optimizer_states": "学習対象として意図した以上のパラメータについて、オプティマイザが状態を保持"
+    "しています。",
+    "bisect.root.optimizer_states": "Adam は、一度でも勾配を持ったパラメータごとに 2 つの値を保持します。凍結され"
+    "るべきパラメータが凍結されていません。",
     "bisect.permanent.optimizer_states": "ベースモデルを凍結し、学習対象のパラメータだけをオプティマイザに渡す。",
     "bisect.cause.placement_tensor": "デバイスに配置できないモデルの一部",
     "bisect.meaning.placement_tensor": "モデルの一部を GPU に配置できません。その部分を除けば動作します。",
     "bisect.root.placement_tensor": "障害はこの部分があるときに起こり、ないときには起こりません。どのテンソルかは "
     "bisect-device で分かります。",
-    "bisect.permanent.placement_tensor": "bisect-device が示すテンソル（サイズ、型、または読み込み元のファイル）を修"
-    "正する。",
+    "bisect.permanent.placement_tensor": "bisect-device が示すテンソル（サイズ、型、または読み込み元のファイル）を"
+    "修正する。",
     "bisect.cause.batch_too_large": "GPU の容量に対して大きすぎるバッチ",
     "bisect.meaning.batch_too_large": "バッチの必要量が GPU の容量を超えています。",
     "bisect.root.batch_too_large": "活性化はバッチサイズに比例して増え、このサイズでは収まりません。",
     "bisect.permanent.batch_too_large": "成功したバッチサイズとし、勾配累積で補うか、より大きい GPU を使う。",
     "bisect.cause.sequence_too_long": "GPU の容量に対して長すぎる系列",
     "bisect.meaning.sequence_too_long": "系列が、GPU に収まる長さを超えています。",
-    "bisect.root.sequence_too_long": "活性化は系列長とともに（eager 実装の attention では 2 乗で）増え、この長さでは"
-    "収まりません。",
+    "bisect.root.sequence_too_long": "活性化は系列長とともに（eager 実装の attention では 2 乗で）増え、この長さで"
+    "は収まりません。",
     "bisect.permanent.sequence_too_long": "成功した系列長とするか、勾配チェックポイントを有効にする。",
     "bisect.permanent.any": "検証済の変更を維持する。",
     # what trials do to a script from outside

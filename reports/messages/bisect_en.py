@@ -12,18 +12,18 @@ MESSAGES = {
     "bisect.answer": "Cause ({confidence}): {cause} ({changes}).",
     "bisect.answer.detailed": "Cause ({confidence}): {cause}: {detail} ({changes}).",
     "bisect.answer.not_reproduced": "Not reproduced: the configuration failed in {failed} of {runs} runs.",
-    "bisect.answer.fails_differently": "No cause: it failed in another way each time ({failed} of {runs} runs failed), "
-    "so there is no one failure to explain.",
-    "bisect.answer.outside_factors": "No cause found: even with all {factors} factors relaxed together it fails in the "
-    "same way. The cause lies outside them.",
-    "bisect.answer.flaky": "No cause: it failed in {failed} of {runs} runs, too rarely to tell a fix from luck within "
-    "the trials allowed.",
+    "bisect.answer.fails_differently": "No cause: it failed in another way each time ({failed} of {runs} runs "
+    "failed), so there is no one failure to explain.",
+    "bisect.answer.outside_factors": "No cause found: even with all {factors} factors relaxed together it fails "
+    "in the same way. The cause lies outside them.",
+    "bisect.answer.flaky": "No cause: it failed in {failed} of {runs} runs, too rarely to tell a fix from luck "
+    "within the trials allowed.",
     "bisect.answer.suspects": "The cause is among {suspects}. It failed in {failed} of {runs} runs, so no single "
     "factor can be named.",
-    "bisect.answer.budget_spent": "The budget was spent before a cause was proven; {ruled_out} of {factors} factors "
-    "are ruled out so far.",
-    "bisect.answer.interrupted": "Interrupted before a cause was proven; {ruled_out} of {factors} factors are ruled "
-    "out so far.",
+    "bisect.answer.budget_spent": "The budget was spent before a cause was proven; {ruled_out} of {factors} "
+    "factors are ruled out so far.",
+    "bisect.answer.interrupted": "Interrupted before a cause was proven; {ruled_out} of {factors} factors are "
+    "ruled out so far.",
     "bisect.answer.cannot_run": "Nothing could be tried: {reason}",
     "bisect.nobody": "none",
     "bisect.open": "Under investigation.",
@@ -153,21 +153,21 @@ MESSAGES = {
     "bisect.summary.action": "Recommended: ",
     "bisect.pair.caption": "The proof in two trials that differ in {factor} alone:",
     "bisect.box.found.confirmed": "Confirmed on {device} by trials: it comes and goes with the cause alone.",
-    "bisect.box.found.strongly_suggested": "Strongly suggested by trials on {device}, not confirmed: section 8 says "
-    "what is missing.",
+    "bisect.box.found.strongly_suggested": "Strongly suggested by trials on {device}, not confirmed: section 8 "
+    "says what is missing.",
     "bisect.box.found.hypothesis": "A hypothesis: section 8 says what is missing for more.",
     "bisect.box.found.unknown": "The confidence could not be computed.",
-    "bisect.box.found.confirmed.virtual": "Confirmed on the virtual card {device}, which counts memory as the real "
-    "allocator does and computes nothing. Section 10 has the command that repeats it on the card.",
-    "bisect.box.found.strongly_suggested.virtual": "Strongly suggested by trials on the virtual card {device}, not "
-    "confirmed: section 8 says what is missing.",
+    "bisect.box.found.confirmed.virtual": "Confirmed on the virtual card {device}, which counts memory as the "
+    "real allocator does and computes nothing. Section 10 has the command that repeats it on the card.",
+    "bisect.box.found.strongly_suggested.virtual": "Strongly suggested by trials on the virtual card {device}, "
+    "not confirmed: section 8 says what is missing.",
     "bisect.box.found.hypothesis.virtual": "A hypothesis from the virtual card {device}: section 8 says what is "
     "missing for more.",
     "bisect.box.found.unknown.virtual": "The confidence could not be computed on {device}.",
-    "bisect.box.found.virtual_driver": "Strongly suggested, not confirmed. The virtual card {device} shows that this "
-    "mechanism produces exactly this error. What your host is, only a trial on it can show (section 10).",
-    "bisect.box.not_reproduced": "There is nothing to explain yet: this report says what was run, not why it failed "
-    "elsewhere.",
+    "bisect.box.found.virtual_driver": "Strongly suggested, not confirmed. The virtual card {device} shows that "
+    "this mechanism produces exactly this error. What your host is, only a trial on it can show (section 10).",
+    "bisect.box.not_reproduced": "There is nothing to explain yet: this report says what was run, not why it "
+    "failed elsewhere.",
     "bisect.box.fails_differently": "No cause is named, because no two failures were the same.",
     "bisect.box.outside_factors": "No cause is named. The factors tried are not it, and that is known from trials.",
     "bisect.box.flaky": "No cause is named rather than a wrong one. More runs are needed.",
@@ -208,8 +208,8 @@ MESSAGES = {
     "bisect.request.unallocated": "Reserved by PyTorch, not allocated",
     # 3
     "bisect.environment.title": "Environment",
-    "bisect.environment.caption": "What was asked for, and what the first failing trial found in force inside its own "
-    "process. What differs is bold.",
+    "bisect.environment.caption": "What was asked for, and what the first failing trial found in force inside its "
+    "own process. What differs is bold.",
     "bisect.environment.unknown": "What was in force inside the failing process is not known ({reason}).",
     "bisect.environment.not_read": "not read",
     "bisect.environment.no_finding": "The checks of the machine found nothing.",
@@ -222,8 +222,8 @@ MESSAGES = {
     # 4
     "bisect.course.title": "Course of the investigation",
     "bisect.course.no_mitigation": "No countermeasure against the failure was found in force.",
-    "bisect.course.mitigations": "Already applied before this investigation; each was treated as a factor, since a "
-    "countermeasure can be the cause:",
+    "bisect.course.mitigations": "Already applied before this investigation; each was treated as a factor, since "
+    "a countermeasure can be the cause:",
     "bisect.course.mitigation": "{setting}",
     "bisect.course.caption": "From the journal, in the order of time:",
     "bisect.course.none": "No trial was run.",
@@ -231,16 +231,19 @@ MESSAGES = {
     "bisect.course.times": "{num} x {result}",
     # 5
     "bisect.method.title": "Method",
-    "bisect.method.trial": "A trial is one run of the configuration in a process of its own. Each differs from the "
-    "failing configuration only in the factors named; changes are never piled up from trial to trial.",
-    "bisect.method.oracle": "The same failure means: {signature}. Only a pass counts as a fix. A run that fails in "
-    "another way, is refused or does not end is a side effect, never a fix.",
-    "bisect.method.search.fast": "Search: the smallest set of changes that passes (QuickXplain, cheap changes first), "
-    "then the mildest level that passes, then a check that each change is needed.",
-    "bisect.method.search.full": "Search: every factor alone first, so that each has its own effect; then the smallest "
-    "set of changes that passes, its mildest levels, and a check that each change is needed.",
-    "bisect.method.repeats": "The unchanged configuration ran {runs} times first and {controls} times as a control. A "
-    "pass counts after {repeats} in a row (error probability {alpha}).",
+    "bisect.method.trial": "A trial is one run of the configuration in a process of its own. Each differs from "
+    "the failing configuration only in the factors named; changes are never piled up from trial to trial.",
+    "bisect.method.oracle": "The same failure means: {signature}. Only a pass counts as a fix. A run that fails "
+    "in another way, is refused or does not end is a side effect, never a fix.",
+    "bisect.method.search.fast": "Search: the smallest set of changes that passes (QuickXplain, cheap changes "
+    "first), then the mildest level that passes, then a check that each change is needed.",
+    "bisect.method.search.full": "Search: every factor alone first, so that each has its own effect; then the "
+    "smallest set of changes that passes, its mildest levels, and a check that each change is needed.",
+    "bisect.method.repeats": "The unchanged configuration ran {runs} times first and {controls} times as a "
+    "control. A pass counts after {repeats} in a row (error probability {alpha}).",
+    "bisect.method.vocabulary": "Words of confidence: confirmed, by controlled trials with controls; strongly "
+    "suggested, by trials that lack something; hypothesis, from the error's text alone; not tested. They are "
+    "computed from the trials.",
     "bisect.method.virtual": "All trials ran on {device}: no card, tensors without data, the allocator's own rules.",
     "bisect.method.factors": "Factors searched: {num}.",
     "bisect.method.mitigation": "applied as a countermeasure",
@@ -249,8 +252,8 @@ MESSAGES = {
     "bisect.findings.title": "Findings",
     "bisect.findings.overview": "{num} trials: {results}.",
     "bisect.effects.title": "Effect of each factor alone",
-    "bisect.effects.caption": "One factor changed, everything else as it fails. What passes stands first; what did not "
-    "help stands here, too.",
+    "bisect.effects.caption": "One factor changed, everything else as it fails. What passes stands first; what "
+    "did not help stands here, too.",
     "bisect.boundary.title": "Boundary",
     "bisect.boundary.text": "{fail} fails and {passing} passes: adjacent levels, both run, nothing else changed.",
     "bisect.matrix.title": "Trials and factors",
@@ -264,27 +267,27 @@ MESSAGES = {
     "bisect.peak.title": "Where the memory was",
     "bisect.peak.unknown": "What the memory consisted of is not known ({reason}).",
     "bisect.peak.at_failure": "At the failure ({stage}): {allocated} allocated by PyTorch, {reserved} reserved.",
-    "bisect.peak.passing": "At the peak of a run that passed ({stage}): {allocated} allocated by PyTorch, {reserved} "
-    "reserved.",
+    "bisect.peak.passing": "At the peak of a run that passed ({stage}): {allocated} allocated by PyTorch, "
+    "{reserved} reserved.",
     "bisect.peak.modules": "Table: the {num} largest modules",
     "bisect.peak.whole": "{size}",
     "bisect.peak.until_failure": "{size} until it failed",
     "bisect.estimate.title": "What the step should need",
     "bisect.estimate.unknown": "Not computed ({reason}).",
-    "bisect.estimate.fits": "By itself the step needs {need} reserved, {used} with the CUDA context, and fits {card} "
-    "({memory}). A failure for want of memory has its cause outside the configuration's own needs.",
-    "bisect.estimate.close": "By itself the step needs {need} reserved, {used} with the CUDA context: too close to "
-    "{card} ({memory}) to say whether it fits.",
-    "bisect.estimate.exceeds": "By itself the step needs {need} reserved or more, {used} with the CUDA context, and "
-    "does not fit {card} ({memory}).",
+    "bisect.estimate.fits": "By itself the step needs {need} reserved, {used} with the CUDA context, and fits "
+    "{card} ({memory}). A failure for want of memory has its cause outside the configuration's own needs.",
+    "bisect.estimate.close": "By itself the step needs {need} reserved, {used} with the CUDA context: too close "
+    "to {card} ({memory}) to say whether it fits.",
+    "bisect.estimate.exceeds": "By itself the step needs {need} reserved or more, {used} with the CUDA context, "
+    "and does not fit {card} ({memory}).",
     "bisect.estimate.allocated": "Allocated",
     "bisect.estimate.reserved": "Reserved",
     "bisect.estimate.used": "In use on the card, context and others included",
     "bisect.knobs.title": "What each setting would buy",
     "bisect.knobs.caption": "Computed for the same step, one setting changed, against its estimated peak:",
     "bisect.retention.title": "What stays from step to step",
-    "bisect.retention.grows": "Live memory grows by {slope} a step (standard error {error}, {steps} steps): something "
-    "is kept.",
+    "bisect.retention.grows": "Live memory grows by {slope} a step (standard error {error}, {steps} steps): "
+    "something is kept.",
     "bisect.retention.steady": "Live memory does not grow: {slope} a step (standard error {error}, {steps} steps).",
     "bisect.retention.live": "Live after the step",
     "bisect.retention.grown": "What grew, largest first, and who holds it:",
@@ -305,10 +308,10 @@ MESSAGES = {
     "bisect.root.title": "Root cause",
     "bisect.root.open": "Under investigation: no cause was proven.",
     "bisect.root.untried": "Under investigation: that the cause alone is enough to make it fail was not tried.",
-    "bisect.root.insufficient": "Under investigation: the cause is needed for the failure, but alone it is not enough; "
-    "something else has to be there.",
-    "bisect.root.virtual": "That this is so on the host in question is strongly suggested; a trial there would prove "
-    "it.",
+    "bisect.root.insufficient": "Under investigation: the cause is needed for the failure, but alone it is not "
+    "enough; something else has to be there.",
+    "bisect.root.virtual": "That this is so on the host in question is strongly suggested; a trial there would "
+    "prove it.",
     "bisect.conditions.title": "Conditions",
     "bisect.conditions.one": "It fails with {failing}.",
     "bisect.conditions.together": "It fails where all of these come together: {failing}.",
@@ -322,8 +325,8 @@ MESSAGES = {
     "bisect.conclusion.title": "Conclusion",
     "bisect.conclusion.caption": "Every statement with its confidence:",
     "bisect.conclusion.grounds": "Why the cause is {confidence}:",
-    "bisect.ground.virtual_card": "the trials ran on {device}: they show the mechanism, not what the host in question "
-    "is",
+    "bisect.ground.virtual_card": "the trials ran on {device}: they show the mechanism, not what the host in "
+    "question is",
     "bisect.ground.certificate_complete": "without any one of the factors the failure stays: each is needed",
     "bisect.ground.certificate_incomplete": "lacking: that each of the factors is needed was not shown",
     "bisect.ground.boundary_executed": "a failing and a passing trial differ in one factor by adjacent levels",
@@ -333,11 +336,8 @@ MESSAGES = {
     "bisect.ground.controls_stable": "the unchanged configuration still failed in the middle and at the end",
     "bisect.ground.controls_missing": "lacking: the unchanged configuration was not run again often enough",
     "bisect.ground.controls_differ": "against it: the unchanged configuration did not fail in the same way throughout",
-    "bisect.conclusion.vocabulary": "The words: confirmed, by controlled trials with controls; strongly suggested, by "
-    "trials that lack something; hypothesis, from the error's text alone; not tested. They are computed from the "
-    "trials.",
-    "bisect.statement.mechanism": "On {device} this mechanism, and nothing else that was tried, makes exactly this "
-    "error.",
+    "bisect.statement.mechanism": "On {device} this mechanism, and nothing else that was tried, makes exactly "
+    "this error.",
     "bisect.statement.sufficient": "The cause alone is enough: it fails with every other factor relaxed.",
     "bisect.statement.insufficient": "The cause alone is not enough: with every other factor relaxed it passes.",
     "bisect.statement.sufficient.unknown": "Whether the cause alone is enough ({reason}).",
@@ -376,40 +376,40 @@ MESSAGES = {
     "bisect.recommend.cannot_run": "Look at the machine first.",
     "bisect.recommend.place": "Find out whether the first touch of the device fails, a tensor, or a size.",
     "bisect.recommend.card": "Repeat the investigation on the card in question.",
-    "bisect.recommend.driver": "On the host in question, read whether the card has virtual memory management, and try "
-    "an allocation with expandable segments on and off.",
+    "bisect.recommend.driver": "On the host in question, read whether the card has virtual memory management, and "
+    "try an allocation with expandable segments on and off.",
     "bisect.recommend.full": "Measure the effect of every factor alone.",
     "bisect.recommend.unsure": "Decide the factors that are neither cause nor ruled out.",
     # 11, appendix
     "bisect.limits.title": "Limitations",
-    "bisect.guarantee.one_minimal": "No factor of the cause can be left out, with respect to the {num_factors} factors "
-    "and {num_levels} levels that were searched.",
+    "bisect.guarantee.one_minimal": "No factor of the cause can be left out, with respect to the {num_factors} "
+    "factors and {num_levels} levels that were searched.",
     "bisect.guarantee.one_minimal_open": "Whether a factor of the cause can be left out was not shown for: {factors}.",
-    "bisect.guarantee.not_smallest": "A different set with fewer factors may exist; the search finds one that cannot "
-    "be reduced.",
-    "bisect.guarantee.order_holds": "Relaxing {factor} further never brought the failure back, at the {num_levels} "
-    "levels that were tried.",
-    "bisect.guarantee.order_fails": "{factor} has no order: a further relaxation failed where a lesser one passed. All "
-    "levels were tried.",
+    "bisect.guarantee.not_smallest": "A different set with fewer factors may exist; the search finds one that "
+    "cannot be reduced.",
+    "bisect.guarantee.order_holds": "Relaxing {factor} further never brought the failure back, at the "
+    "{num_levels} levels that were tried.",
+    "bisect.guarantee.order_fails": "{factor} has no order: a further relaxation failed where a lesser one "
+    "passed. All levels were tried.",
     "bisect.guarantee.this_fingerprint": "It holds for this code and this environment, as the fingerprint has them.",
-    "bisect.guarantee.error_probability": "A failure that comes and goes would fail {num_failed} times of {num_failed} "
-    "and then pass {num_passed} times of {num_passed} by chance with a probability of at most {bound}; allowed is "
-    "{alpha}.",
+    "bisect.guarantee.error_probability": "A failure that comes and goes would fail {num_failed} times of "
+    "{num_failed} and then pass {num_passed} times of {num_passed} by chance with a probability of at most {bound}; "
+    "allowed is {alpha}.",
     "bisect.guarantee.suspects": "The failure was observed with no more than the {num_suspects} suspects at their "
     "failing values.",
     "bisect.guarantee.pass_repeats": "Of a failure in {num_failed} of {num_runs} runs, a pass counted after "
     "{pass_repeats} passes in a row; the probability that chance hid a further suspect is at most {alpha}.",
-    "bisect.guarantee.flaky_needs": "It failed in {num_failed} of {num_runs} runs. About {num_needed} trials would "
-    "settle it.",
+    "bisect.guarantee.flaky_needs": "It failed in {num_failed} of {num_runs} runs. About {num_needed} trials "
+    "would settle it.",
     "bisect.guarantee.outside": "It fails with every one of the {num_factors} factors relaxed as far as they go "
     "together.",
-    "bisect.guarantee.stopped": "The search was stopped before its end; what it lists was run, and nothing else is "
-    "claimed.",
+    "bisect.guarantee.stopped": "The search was stopped before its end; what it lists was run, and nothing else "
+    "is claimed.",
     "bisect.guarantee.untested": "{num_untested} combinations of levels were not run.",
     "bisect.limits.contaminated": "A trial was disturbed from outside and counts for nothing: {reason}",
     "bisect.limits.no_result": "{num} trials ended without a result that counts.",
-    "bisect.limits.flaky": "The failure is flaky: {failed} of {runs} runs failed. A pass was repeated {repeats} times "
-    "to count (error probability {alpha}).",
+    "bisect.limits.flaky": "The failure is flaky: {failed} of {runs} runs failed. A pass was repeated {repeats} "
+    "times to count (error probability {alpha}).",
     "bisect.limits.virtual": "No GPU was used. {device} counts memory and knows the rules of the allocator and of "
     "PyTorch; it does not know the host, other software on it, or the speed of anything.",
     "bisect.limits.skipped": "Left out: {what} ({reason}).",

@@ -89,7 +89,6 @@ def _grounds(story: BisectStory) -> list[Block]:
             for index, reason in enumerate(found.reasons)
         ]
         blocks += [Paragraph(text=story.cite(caption, story.fact("cause/confidence"))), Bullets(items=tuple(items))]
-    blocks.append(Paragraph(text=words("bisect.conclusion.vocabulary")))
     return blocks
 
 

@@ -16,7 +16,9 @@ def limits(story: BisectStory) -> tuple[Section, ...]:
         story.cite(guarantee_text(story, one), story.fact(f"guarantees/{index}", f"guarantees.{one.code}"))
         for index, one in enumerate(story.bisect.guarantees)
     ]
-    items += [_untested(story), *_disturbed(story), *_flaky(story), *_elsewhere(story), *_missing(story)]
+    told = {one.code for one in story.bisect.guarantees}
+    items += [] if "untested" in told else [_untested(story)]
+    items += [*_disturbed(story), *_flaky(story), *_elsewhere(story), *_missing(story)]
     return (Section(title=story.words("bisect.limits.title"), blocks=(Bullets(items=tuple(items)),), brief=True),)
 
 

@@ -46,6 +46,7 @@ def _rules(story: BisectStory) -> tuple[Text, ...]:
         controls=len(controls),
     )
     items.append(story.cite(repeats, story.fact("reproduction"), *story.runs(step.trial for step in controls)))
+    items.append(words("bisect.method.vocabulary"))
     if story.on_virtual_card:
         text = story.fill("bisect.method.virtual", device=code(bisect.device))
         items.append(story.cite(text, story.fact("device")))
