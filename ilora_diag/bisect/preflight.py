@@ -50,8 +50,8 @@ def find_reference(ledger: Ledger) -> Reference | None:
     """Settings that pass: every factor at its mildest level, or as many of them as run together. None: nothing passes.
 
     Where that fails in another way (a combination that cannot be), as few factors as possible are left out so that it
-    can be, the dearest first, then the cheapest first; then each is tried alone. Where it fails the same, the last level
-    of an unordered factor may not be the mildest, and its others are tried in the mildest settings.
+    can be, the dearest first, then the cheapest first; then each is tried alone. Where it fails the same, the last
+    level of an unordered factor may not be the mildest, and its others are tried in the mildest settings.
     """
     mildest = {factor.name: factor.mildest for factor in ranked(tuple(ledger.factors.values()))}
     verdict = ledger.ask(mildest, Purpose.PREFLIGHT_MILD)
