@@ -1,7 +1,7 @@
 """How many trials the bisection takes, and how often it is wrong: `python -m benchmarks.bisection [TRUTHS]`.
 
-Simulated random truths over 14 factors, the factors in random order. `search` counts what the promise counts: one run of
-the failing configuration, the mildest one, the search and the levels; `whole` adds the repeats of the failure, the
+Simulated random truths over 14 factors, the factors in random order. `search` counts what the promise counts: one run
+of the failing configuration, the mildest one, the search and the levels; `whole` adds the repeats of the failure, the
 certificate, sufficiency, controls and the repeats of the fix. About two minutes of one core for 2,000 truths a family;
 half as many are used where failures come and go, a quarter where some fail in another way.
 
@@ -56,9 +56,8 @@ def is_wrong(found: Found, truth: Truth, factors: Sequence[Factor]) -> bool:
 def steady(num: int) -> None:
     """Trials for a failure that comes every time."""
     print(f"trials, mean / p95, {num} truths a family")
-    print(
-        f"{'truth':10} {'one by one':>11} {'ddmin':>11} {'search':>11} {'whole':>11} {'full table':>11}  confirmed, wrong"
-    )
+    names = ("one by one", "ddmin", "QuickXplain", "search", "whole", "full table")
+    print(f"{'truth':10} {' '.join(f'{name:>11}' for name in names)}  confirmed, wrong")
     for family in FAMILIES:
         columns: dict[str, list[int]] = {name: [] for name in names}
         confirmed = wrong = 0
