@@ -144,7 +144,7 @@ def _stages(trial: _Trial, stack: ExitStack) -> None:
         model=built.model,
         num_items=built.num_items,
         placement=placement,
-        steps=max(1, request.steps, request.growth_steps),
+        steps=max(1, request.steps, _growth_steps(request)),
         step_ended=lambda done: setattr(trial, "steps_done", done),
     )
     trial.optimizer = optimizer_of(training, is_recommender=built.parts["components"] == "rec")
@@ -160,10 +160,16 @@ def _growth(request: TrialRequest, place: Site, stack: ExitStack) -> GrowthWatch
     from probes.retention import GrowthWatch, host_books
 
     watch = stack.enter_context(host_books()) if place.station is None else place.station.watch
-    try:
-        return GrowthWatch(watch, num_steps=request.growth_steps)
-    except ValueError as error:
-        raise RefusedError(f"growth_steps={request.growth_steps}: {error}") from error
+    return GrowthWatch(watch, num_steps=_growth_steps(request))
+
+
+def _growth_steps(request: TrialRequest) -> int:
+    """Steps that growth is followed over: as many as asked for, and as it takes to tell it from noise."""
+    if not request.growth_steps:
+        return 0
+    from probes.retention import FEWEST_STEPS
+
+    return max(request.growth_steps, FEWEST_STEPS)
 
 
 def _answer(trial: _Trial, error: BaseException | None) -> TrialAnswer:
