@@ -7,6 +7,7 @@ from dataclasses import dataclass
 
 from ilora_diag.bisect.evidence import Seen, adjacent_pair, needed, runs_of
 from ilora_diag.bisect.oracle import Verdict
+from ilora_diag.bisect.order import mendable
 from ilora_diag.schema.bisect import Factor, Purpose
 from ilora_diag.schema.finding import Confidence
 from ilora_diag.schema.known import Known, Unavailable
@@ -58,11 +59,12 @@ def assess(seen: Sequence[Seen], factors: Mapping[str, Factor], repair: Mapping[
 
 
 def sufficiency(seen: Sequence[Seen], factors: Sequence[Factor], repair: Mapping[str, int]) -> Known[bool]:
-    """Whether the mildest settings fail once the repair's factors are back at their failing levels.
+    """Whether the failure stays while everything else is mended that leaves the training what it is.
 
-    Unordered factors may stand at any level there: which of theirs is the mildest is not known.
+    Where there is nothing else to mend, the unchanged configuration is that trial. Unordered factors may stand at any
+    level there: which of theirs is the mildest is not known.
     """
-    others = {factor.name for factor in factors} - set(repair)
+    others = mendable(factors, repair)
     tried = [one for one in seen if set(one.relaxed) == others and _is_mildest(one, factors)]
     verdicts = {one.verdict for one in tried}
     if Verdict.SAME in verdicts:
@@ -70,7 +72,7 @@ def sufficiency(seen: Sequence[Seen], factors: Sequence[Factor], repair: Mapping
     if Verdict.PASS in verdicts:
         return False
     why = "it failed in another way" if verdicts else "it was not tried"
-    return Unavailable(reason=f"everything else at its mildest: {why}", source=", ".join(one.trial for one in tried))
+    return Unavailable(reason=f"everything else mended: {why}", source=", ".join(one.trial for one in tried))
 
 
 def _is_mildest(one: Seen, factors: Sequence[Factor]) -> bool:

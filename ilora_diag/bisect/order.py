@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 
 from ilora_diag.bisect.costs import COSTS
 from ilora_diag.schema.bisect import Factor, FactorScope
@@ -36,4 +36,20 @@ def levels_by_cost(factor: Factor) -> tuple[int, ...]:
     """Levels of a factor but the failing one, the cheapest first."""
     return tuple(
         sorted(range(1, len(factor.levels)), key=lambda level: (cost_weight(factor.levels[level].cost), level))
+    )
+
+
+def mendable(factors: Sequence[Factor], repair: Collection[str]) -> frozenset[str]:
+    """The factors outside a repair whose relaxation leaves the training what it is: a defect mended, room made.
+
+    With these relaxed and the repair at its failing levels, the failure has to stay if the repair is the whole cause.
+    Capacity knobs tell nothing there: a training that is small enough fits whatever the cause was. Nor do mitigations,
+    which are not relaxed but taken back.
+    """
+    return frozenset(
+        factor.name
+        for factor in factors
+        if factor.name not in repair
+        and not factor.is_mitigation
+        and cost_weight(factor.levels[-1].cost) <= COSTS["little_slower"]
     )

@@ -7,6 +7,7 @@ from ilora_diag.bisect.found import SearchOptions
 from ilora_diag.bisect.ledger import Ledger, without
 from ilora_diag.bisect.levels import Settled, settle_levels
 from ilora_diag.bisect.oracle import Verdict
+from ilora_diag.bisect.order import mendable
 from ilora_diag.bisect.preflight import BASE, Reference
 from ilora_diag.schema.bisect import Purpose
 
@@ -35,9 +36,10 @@ def control(ledger: Ledger, num: int) -> None:
 
 
 def check_sufficient(ledger: Ledger, reference: Reference, repair: dict[str, int]) -> None:
-    """Everything mild but the factors of the repair; a trial only where everything can be mild."""
-    others = {name: level for name, level in reference.levels.items() if name not in repair}
-    if reference.is_mildest and others:
+    """Everything mended that leaves the training what it is, but the factors of the repair."""
+    names = mendable(tuple(ledger.factors.values()), repair)
+    others = {name: level for name, level in reference.levels.items() if name in names}
+    if names and set(others) == names:
         ledger.ask(others, Purpose.SUFFICIENT)
 
 

@@ -60,7 +60,7 @@ MESSAGES = {
     "bisect.purpose.level": "Look for the mildest level that passes",
     "bisect.purpose.monotone": "Test whether the levels are in order",
     "bisect.purpose.certificate": "Leave out one change: is each needed?",
-    "bisect.purpose.sufficient": "Relax everything but the cause: does it still fail?",
+    "bisect.purpose.sufficient": "Mend everything else that costs the training nothing: does it still fail?",
     "bisect.purpose.control": "Control: the unchanged configuration again",
     "bisect.purpose.final": "Repeat the fix in a process of its own",
     "bisect.stage.import": "importing packages",
@@ -315,7 +315,8 @@ MESSAGES = {
     "bisect.conditions.title": "Conditions",
     "bisect.conditions.one": "It fails with {failing}.",
     "bisect.conditions.together": "It fails where all of these come together: {failing}.",
-    "bisect.conditions.sufficient": "Nothing else is needed: it also fails with every other factor relaxed.",
+    "bisect.conditions.sufficient": "Nothing else is needed: with everything else mended that costs the training "
+    "nothing, it still fails.",
     "bisect.conditions.boundary": "Of {factor}, {at} still fails and {gone} passes.",
     "bisect.conditions.device": "Seen on {device}, under the fingerprint named in section 0.",
     "bisect.ruled_out.title": "Hypotheses ruled out",
@@ -338,8 +339,10 @@ MESSAGES = {
     "bisect.ground.controls_differ": "against it: the unchanged configuration did not fail in the same way throughout",
     "bisect.statement.mechanism": "On {device} this mechanism, and nothing else that was tried, makes exactly "
     "this error.",
-    "bisect.statement.sufficient": "The cause alone is enough: it fails with every other factor relaxed.",
-    "bisect.statement.insufficient": "The cause alone is not enough: with every other factor relaxed it passes.",
+    "bisect.statement.sufficient": "The cause alone is enough: with everything else mended that costs the training "
+    "nothing, it still fails.",
+    "bisect.statement.insufficient": "The cause alone is not enough: with everything else mended that costs the "
+    "training nothing, it passes.",
     "bisect.statement.sufficient.unknown": "Whether the cause alone is enough ({reason}).",
     "bisect.statement.reproduced": "The failure comes back: {failed} of {runs} runs.",
     "bisect.statement.not_reproduced": "The failure did not come back: {failed} of {runs} runs.",

@@ -14,7 +14,7 @@ from ilora_diag.engine.bisect.machine_factors import VIRTUAL
 from ilora_diag.engine.bisect.oracle import TrialOracle, metric
 from ilora_diag.engine.redact import redact, this_identity
 from ilora_diag.hardware.gpus import find_gpu
-from ilora_diag.schema.bisect import Bisect, Cause, Factor, Outcome, Purpose
+from ilora_diag.schema.bisect import Bisect, Cause, Factor, Fix, Outcome, Purpose
 from ilora_diag.schema.bisect_request import BisectRequest
 from ilora_diag.schema.known import Known, Settings, Unavailable, Value
 from ilora_diag.schema.report import Skipped
