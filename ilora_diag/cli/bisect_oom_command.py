@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import time
+from dataclasses import replace
 from importlib.metadata import version
 from pathlib import Path
 
@@ -19,6 +20,7 @@ from ilora_diag.engine.bisect.investigate import Investigation, UnknownFactorErr
 from ilora_diag.engine.bisect.user_factors import FactorsFileError
 from ilora_diag.engine.bisect_evidence import with_evidence
 from ilora_diag.engine.journal import JournalError
+from ilora_diag.engine.redact import redact_text, this_identity
 from ilora_diag.engine.run_folder import RUNS_FOLDER, is_running, new_folder, write_whole
 from ilora_diag.engine.runlog import RunFolderError
 from ilora_diag.engine.stop_request import stop_on_signal
@@ -124,11 +126,16 @@ def _investigated(request: BisectRequest, folder: Path, lang: Lang) -> Bisect:
             text = f"the investigation cannot be written: {error}. What was run is kept; to go on, type: {again}"
             raise CommandError(text, ExitCode.FAILURE) from error
     try:
-        return write_bisect(with_evidence(found, folder), folder, lang.value)
+        return write_bisect(with_evidence(_placed(found, folder), folder), folder, lang.value)
     except OSError as error:
         again = shell("ilora-diag", "bisect-oom", "--resume", str(folder))
         text = f"{bisect_headline(found, lang.value)} Its report cannot be written: {error}. To try again: {again}"
         raise CommandError(text, ExitCode.FAILURE) from error
+
+
+def _placed(found: Bisect, folder: Path) -> Bisect:
+    """The record with where its report comes to stand, for the commands that go on from it."""
+    return replace(found, report=redact_text(str(folder / MARKDOWN_NAME), this_identity()))
 
 
 def _tell(found: Bisect, folder: Path, lang: Lang, *, as_json: bool) -> None:
