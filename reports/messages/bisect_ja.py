@@ -324,7 +324,8 @@ MESSAGES = {
     "bisect.conditions.title": "発生条件",
     "bisect.conditions.one": "{failing} のときに失敗します。",
     "bisect.conditions.together": "次の条件がすべてそろったときに失敗します: {failing}。",
-    "bisect.conditions.sufficient": "ほかの条件は必要ありません。学習内容を変えずに直せる他の点をすべて直しても失敗します。",
+    "bisect.conditions.sufficient": "ほかの条件は必要ありません。学習内容を変えず"
+    "に直せる他の点をすべて直しても失敗します。",
     "bisect.conditions.boundary": "{factor} は、{at} ではまだ失敗し、{gone} では成功します。",
     "bisect.conditions.device": "{device} 上、0 節に示したフィンガープリントの下で観測しました。",
     "bisect.ruled_out.title": "排除した仮説",
@@ -346,8 +347,10 @@ MESSAGES = {
     "bisect.ground.controls_missing": "不足: 変更しない設定の再実行が足りません",
     "bisect.ground.controls_differ": "反証: 変更しない設定の失敗が終始同じではありませんでした",
     "bisect.statement.mechanism": "{device} 上では、試した中でこの仕組みだけが、まさにこのエラーを起こします。",
-    "bisect.statement.sufficient": "この原因だけで失敗します。学習内容を変えずに直せる他の点をすべて直しても失敗します。",
-    "bisect.statement.insufficient": "この原因だけでは失敗しません。学習内容を変えずに直せる他の点をすべて直すと成功します。",
+    "bisect.statement.sufficient": "この原因だけで失敗します。学習内容を変えずに"
+    "直せる他の点をすべて直しても失敗します。",
+    "bisect.statement.insufficient": "この原因だけでは失敗しません。学習内容を変え"
+    "ずに直せる他の点をすべて直すと成功します。",
     "bisect.statement.sufficient.unknown": "この原因だけで失敗するかどうか（{reason}）。",
     "bisect.statement.reproduced": "障害は再現します（{runs} 回中 {failed} 回）。",
     "bisect.statement.not_reproduced": "障害は再現しませんでした（{runs} 回中 {failed} 回）。",
