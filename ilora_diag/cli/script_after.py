@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import typer
 from typer.core import TyperCommand
 
@@ -11,8 +13,8 @@ _KEY = "ilora_diag.script"
 class ScriptAfter(TyperCommand):
     """Takes what stands behind `--` aside before options and arguments are read."""
 
-    def parse_args(self, ctx: typer.Context, args: list[str]) -> list[str]:
-        """As the base class, without the script's part."""
+    def parse_args(self, ctx: Any, args: list[str]) -> list[str]:
+        """As the base class, without the script's part. Typer brings a Click of its own, whose Context has no public name."""
         at = args.index("--") if "--" in args else len(args)
         ctx.meta[_KEY] = tuple(args[at + 1 :])
         return super().parse_args(ctx, args[:at])

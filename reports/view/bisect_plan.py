@@ -36,7 +36,7 @@ def _numbers(plan: Plan, words: Words) -> Section:
 def _factors(plan: Plan, words: Words) -> Section:
     rows = tuple(
         (
-            code(factor.name),
+            (code(factor.name),),
             words("separator").join(level.name for level in factor.levels),
             words.named(f"cost.{factor.levels[-1].cost}", factor.levels[-1].cost),
         )
@@ -61,7 +61,7 @@ def _schedule(plan: Plan, words: Words) -> Section:
 
 
 def _left_out(plan: Plan, words: Words) -> Section:
-    rows = tuple((code(one.what), words.reason(one.reason)) for one in plan.not_applicable)
+    rows = tuple(((code(one.what),), words.reason(one.reason)) for one in plan.not_applicable)
     if not rows:
         return Section(
             title=words("bisect.plan.left_out"), blocks=(Paragraph(text=words("bisect.plan.none_left_out")),)

@@ -37,19 +37,20 @@ class Neighbour:
         self.facts: Known[Facts] = _NOT_YET
         self.findings: tuple[Finding, ...] = ()
         self._request = request
-        self._thread = threading.Thread(target=self._find_out, name="beside", daemon=True)
+        self._thread: threading.Thread | None = None
 
-    def start(self) -> None:
-        """Begin to find out."""
+    def start(self, *, wants_memory: bool) -> None:
+        """Begin to find out; what each knob buys is computed for a failure for want of memory alone."""
+        self._thread = threading.Thread(target=self._find_out, args=(wants_memory,), name="beside", daemon=True)
         self._thread.start()
 
-    def finish(self, *, wait: bool) -> None:
-        """Wait until everything is known, or leave it at what is."""
-        if wait:
+    def wait(self) -> None:
+        """Wait until everything is known that was begun."""
+        if self._thread is not None:
             self._thread.join(_DEADLINE_S)
 
-    def _find_out(self) -> None:
-        self.estimate = _estimate(self._request)
+    def _find_out(self, knobs: bool) -> None:
+        self.estimate = _estimate(self._request, knobs=knobs)
         if self._request.device.startswith(VIRTUAL):
             self.facts = Unavailable(
                 reason="the card is virtual: this machine is not the one it stands for", source="bisect"
@@ -59,21 +60,7 @@ class Neighbour:
         self.facts, self.findings = facts, judge(facts)
 
 
-class Beside:
-    """The context in which it is found out."""
-
-    def __init__(self, request: BisectRequest) -> None:
-        self._neighbour = Neighbour(request)
-
-    def __enter__(self) -> Neighbour:
-        self._neighbour.start()
-        return self._neighbour
-
-    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, at: TracebackType | None) -> None:
-        self._neighbour.finish(wait=False)
-
-
-def _estimate(request: BisectRequest) -> Known[Estimate]:
+def _estimate(request: BisectRequest, *, knobs: bool) -> Known[Estimate]:
     source = "ilora-diag estimate"
     if request.target is Target.SCRIPT:
         return Unavailable(reason="a script is not estimated before it runs", source=source)
@@ -85,6 +72,7 @@ def _estimate(request: BisectRequest) -> Known[Estimate]:
         config=request.config or None,
         gpus=request.device.removeprefix(VIRTUAL),
         torch_version=request.torch_version or None,
+        knobs=knobs,
         deadline_s=_DEADLINE_S,
     )
     try:

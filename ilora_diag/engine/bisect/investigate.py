@@ -12,7 +12,7 @@ from typing import Protocol
 from ilora.config import Config, load_config
 from ilora_diag.bisect.oracle import BudgetSpent, Interrupted
 from ilora_diag.bisect.search import Found, Mode, SearchOptions, search
-from ilora_diag.engine.bisect.beside import Beside, Neighbour
+from ilora_diag.engine.bisect.beside import Neighbour
 from ilora_diag.engine.bisect.config_factors import accepted_by, config_factors, never_done
 from ilora_diag.engine.bisect.fingerprint import fingerprint
 from ilora_diag.engine.bisect.machine_factors import VIRTUAL, machine_factors
@@ -88,13 +88,12 @@ class Investigation:
         known = self._known_factors()  # refuses bad files and names before anything runs
         config = self._config()
         mark = fingerprint(self.request)
-        with (
-            Beside(self.request) as neighbour,
-            Journal(self.folder / JOURNAL_NAME) as journal,
-            TrialRunner(self.folder) as runner,
-        ):
+        neighbour = Neighbour(self.request)
+        with Journal(self.folder / JOURNAL_NAME) as journal, TrialRunner(self.folder) as runner:
             oracle = self._oracle(runner, journal, mark)
-            found, factors = self._searched(oracle, known, config)
+            found, factors = self._searched(oracle, neighbour, known, config)
+            if found.outcome is not Outcome.INTERRUPTED and not self.stop():
+                neighbour.wait()
             ground = Ground(
                 request=self.request,
                 folder=self.folder,
@@ -108,7 +107,7 @@ class Investigation:
                 not_applicable=tuple(self.not_applicable),
                 skipped=tuple(self.skipped),
             )
-            return record_of(ground, oracle, found, _waited(neighbour, found, self))
+            return record_of(ground, oracle, found, neighbour)
 
     # -- before the search -----------------------------------------------------------------------------------------
 
@@ -143,14 +142,19 @@ class Investigation:
             ),
             fingerprint=mark,
             tell=self.listener.told,
+            note=self._noted,
             stop=self.stop,
             exact=request.exact,
         )
 
+    def _noted(self, text: str) -> None:
+        self.listener.note(text)
+        self.skipped.append(Skipped(what="trials", reason=text))
+
     # -- the search ------------------------------------------------------------------------------------------------
 
     def _searched(
-        self, oracle: TrialOracle, known: tuple[Factor, ...], config: Config | None
+        self, oracle: TrialOracle, neighbour: Neighbour, known: tuple[Factor, ...], config: Config | None
     ) -> tuple[Found, tuple[Factor, ...]]:
         try:
             oracle.first = oracle.run(Step(trial="", purpose=Purpose.PREFLIGHT_FAIL, relaxed=()), (), ask=discovery)
@@ -160,6 +164,7 @@ class Investigation:
         if first.status in (Status.INVALID, Status.SKIPPED, Status.GARBLED):
             return ended(Outcome.CANNOT_RUN), ()
         answer = oracle.answers.get(first.id)
+        neighbour.start(wants_memory=_wants_memory(oracle))
         if first.status is not Status.OK:
             try:
                 answer = self._looked_into(oracle, answer)
@@ -178,8 +183,7 @@ class Investigation:
         if answer is not None and answer.retention is not None and answer.retention.is_growing:
             oracle.grows = True
             return answer
-        wants_memory = oracle.target is not None and oracle.target.family in OUT_OF_MEMORY
-        if not wants_memory or not self.request.device.startswith(VIRTUAL):
+        if not _wants_memory(oracle) or not self.request.device.startswith(VIRTUAL):
             return answer
         steps = max(GROWTH_STEPS, 0 if answer is None else answer.steps_done + 2)
         step = Step(trial="", purpose=Purpose.GROWTH, relaxed=())
@@ -262,7 +266,5 @@ def _cut_short(error: BudgetSpent | Interrupted) -> Found:
     return ended(Outcome.BUDGET_SPENT if isinstance(error, BudgetSpent) else Outcome.INTERRUPTED)
 
 
-def _waited(neighbour: Neighbour, found: Found, of: Investigation) -> Neighbour:
-    """What ran beside the trials, waited for unless somebody wants to leave."""
-    neighbour.finish(wait=found.outcome is not Outcome.INTERRUPTED and not of.stop())
-    return neighbour
+def _wants_memory(oracle: TrialOracle) -> bool:
+    return oracle.target is not None and oracle.target.family in OUT_OF_MEMORY

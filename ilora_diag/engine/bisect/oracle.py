@@ -18,15 +18,12 @@ from ilora_diag.bisect.oracle import Assignment, BudgetSpent, Interrupted, Obser
 from ilora_diag.engine.bisect.same import is_same
 from ilora_diag.engine.journal import Journal
 from ilora_diag.engine.trial_run import Ran, TrialRunner
-from ilora_diag.schema.bisect import Factor, FactorScope, Purpose, Step
+from ilora_diag.schema.bisect import Factor, Purpose, Step
 from ilora_diag.schema.codec import to_data
 from ilora_diag.schema.known import Known, Settings, Unavailable, Value
 from ilora_diag.schema.trial import FailureSignature, Intent, Status, Trial
 from ilora_diag.schema.trial_answer import TrialAnswer
 from ilora_diag.schema.trial_request import TrialRequest
-
-STEP_KEYS = ("step.purpose", "step.relaxed", "step.fresh")
-"""Keys of an Intent's settings that say why a trial was run; they decide nothing of its outcome."""
 
 Ask = Callable[[TrialRequest], TrialRequest]
 _LEAST_DEADLINE_S, _MOST_DEADLINE_S, _PATIENCE = 60.0, 600.0, 5.0
@@ -93,6 +90,7 @@ class TrialOracle:
         limits: budget and patience.
         fingerprint: under which results are reused.
         tell: called after each trial.
+        note: told what was done otherwise than asked, such as a process of its own in place of a fork.
         stop: whether a person asked to stop.
         exact: also stage and frame must be the same.
         target: the failure under investigation; the first failing trial sets it.
@@ -110,6 +108,7 @@ class TrialOracle:
     limits: Limits
     fingerprint: str
     tell: Callable[[Told], None]
+    note: Callable[[str], None]
     stop: Callable[[], bool]
     exact: bool = False
     target: FailureSignature | None = None
@@ -132,10 +131,10 @@ class TrialOracle:
         if first is not None and purpose is Purpose.PREFLIGHT_FAIL:
             return first
         levels = tuple((one.name, relaxed[one.name]) for one in self.factors if relaxed.get(one.name))
-        chosen = [(one, one.levels[relaxed[one.name]]) for one in self.factors if relaxed.get(one.name)]
-        changes = tuple({key: value for _, level in chosen for key, value in level.changes}.items())
-        environment = any(one.scope is FactorScope.ENVIRONMENT for one, _ in chosen)
-        step = Step(trial="", purpose=purpose, relaxed=levels, is_fresh=fresh or environment)
+        chosen = [one.levels[relaxed[one.name]] for one in self.factors if relaxed.get(one.name)]
+        changes = tuple({key: value for level in chosen for key, value in level.changes}.items())
+        # A changed environment gets an interpreter that was started with it, whether or not the trial is forked there.
+        step = Step(trial="", purpose=purpose, relaxed=levels, is_fresh=fresh)
         return self.run(step, changes)
 
     def run(self, step: Step, changes: Settings, *, ask: Ask | None = None) -> Observation:
@@ -152,7 +151,9 @@ class TrialOracle:
         ran = self._executed(replace(request, id=self.journal.next_id()), step)
         if ran.trial.status is Status.INTERRUPTED:
             raise Interrupted("stopped on request")
-        return self._noted(replace(step, trial=ran.trial.id), ran.trial, ran.answer)
+        for note in ran.notes:
+            self.note(f"{ran.trial.id}: {note}")
+        return self._noted(replace(step, trial=ran.trial.id, is_fresh=ran.is_fresh), ran.trial, ran.answer)
 
     def _executed(self, request: TrialRequest, step: Step) -> Ran:
         self.journal.announce(
@@ -174,7 +175,7 @@ class TrialOracle:
         self.journal.record(trial)
         if trial.status is Status.OK and not isinstance(trial.seconds, Unavailable):
             self._slowest_pass_s = max(self._slowest_pass_s, trial.seconds)
-        return Ran(trial=trial, answer=ran.answer)
+        return replace(ran, trial=trial)
 
     def _judged(self, trial: Trial, answer: TrialAnswer | None) -> Trial:
         """The trial's status against the failure under investigation."""
