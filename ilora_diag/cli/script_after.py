@@ -14,7 +14,7 @@ class ScriptAfter(TyperCommand):
     """Takes what stands behind `--` aside before options and arguments are read."""
 
     def parse_args(self, ctx: Any, args: list[str]) -> list[str]:
-        """As the base class, without the script's part. Typer brings a Click of its own, whose Context has no public name."""
+        """As the base class, without the script's part. Typer's Context has no public name of its own."""
         at = args.index("--") if "--" in args else len(args)
         ctx.meta[_KEY] = tuple(args[at + 1 :])
         return super().parse_args(ctx, args[:at])

@@ -6,7 +6,6 @@ Both stand in children of their own with deadlines; a trial waits for neither.
 from __future__ import annotations
 
 import threading
-from types import TracebackType
 
 from ilora_diag.checks.judging import judge
 from ilora_diag.collect.live import collect_facts
