@@ -35,7 +35,7 @@ class Truth:
 
 
 def make_factors(num_levels: Sequence[int] = NUM_LEVELS) -> tuple[Factor, ...]:
-    """Factors of equal prior and cost: the order of trials is the registry's."""
+    """Factors of equal prior, each mended at no cost: the order of trials is the registry's, and all proof is run."""
     return tuple(
         Factor(
             name=f"f{index}",
@@ -46,7 +46,7 @@ def make_factors(num_levels: Sequence[int] = NUM_LEVELS) -> tuple[Factor, ...]:
                     name=str(level),
                     changes=(("train.f" + str(index), level),) if level else (),
                     change=f"train.f{index}={level}" if level else "",
-                    cost="none" if level == 0 else "slower",
+                    cost="none",
                 )
                 for level in range(num)
             ),
