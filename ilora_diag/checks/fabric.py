@@ -9,7 +9,7 @@ from ilora_diag.checks.case import Case, Ground
 from ilora_diag.checks.claims import Claim, claim, decides, fits, suggests
 from ilora_diag.checks.common import driver_path
 from ilora_diag.checks.deciders import decider
-from ilora_diag.schema import Severity
+from ilora_diag.schema import Evidence, Severity
 
 _NOT_READY = (
     r"\berror \(?802\b|\b802\)? (?:system )?error|"
@@ -95,6 +95,8 @@ def _absence(case: Case, symptom: list[Ground]) -> list[Claim]:
         and not any("fabric" in g.evidence.path for g in symptom)
     ):
         symptom = [fits(ground.evidence) for ground in symptom]
+    if symptom and (board := _board(case)):
+        symptom = [*symptom, fits(board)]
     remedy = "sudo systemctl enable --now nvidia-fabricmanager"
     decide = decider("fabric_manager.state")
     if driver := driver_path(case):
@@ -106,10 +108,12 @@ def _note(case: Case) -> Severity:
     return Severity.ERROR if case.has_error else Severity.NOTE
 
 
-def _board(case: Case) -> bool:
-    """Whether the cards are of the kind that sits on NVSwitch boards."""
-    names = [case.text(f"gpu[{index}].name") or "" for index in case.gpus]
-    return any(_BOARDS.search(name) for name in names) or bool(_BOARDS.search(case.notes))
+def _board(case: Case) -> Evidence | None:
+    """What says that the cards are of the kind that sits on NVSwitch boards."""
+    for index in case.gpus:
+        if _BOARDS.search(case.text(f"gpu[{index}].name") or ""):
+            return case.seen(f"gpu[{index}].name")
+    return case.says(_BOARDS.pattern) if _BOARDS.search(case.notes) else None
 
 
 def _redirected(case: Case) -> Iterator[Claim]:

@@ -21,7 +21,7 @@ from ilora_diag.checks import (
 )
 from ilora_diag.checks.case import Case, quote
 from ilora_diag.checks.claims import Claim, undecided
-from ilora_diag.checks.common import card_works, is_cpu_build, no_card_here, torch_cuda
+from ilora_diag.checks.common import card_expected, card_works, is_cpu_build, no_card_here, torch_cuda
 from ilora_diag.checks.deciders import decider
 from ilora_diag.schema import Confidence, Decider, Facts, Finding, Severity
 
@@ -154,6 +154,7 @@ def _unknown(case: Case, ranked: list[Claim]) -> Finding | None:
                 case.seen(path, "0"), decider("kernel_log.xid_lines"), variant="code", params={"what": path}
             )
     built = torch_cuda(case) is not None and not is_cpu_build(case)
+    built = built or (not case.has("torch.version") and card_expected(case))  # then the build is what is to be told
     if case.flag("torch.cuda_available") is False and built and not case.text("torch.rocm_build"):
         return undecided(case.seen("torch.cuda_available", "True"), _next(case), variant="unavailable")
     return None
@@ -161,17 +162,24 @@ def _unknown(case: Case, ranked: list[Claim]) -> Finding | None:
 
 def _about_a_card(case: Case) -> Iterator[str]:
     """Paths of which one has to be known before anybody can say that a machine is healthy."""
-    for prefix in ("driver.", "gpu[", "cuda.", "nvml.", "dev.", "pci.", "module.", "torch.cuda", "kernel_log."):
+    for prefix in (
+        "driver.",
+        "gpu[",
+        "cuda.",
+        "nvml.",
+        "dev.",
+        "pci.",
+        "module.",
+        "torch.cuda_available",
+        "kernel_log.",
+    ):
         yield from case.paths(prefix)
 
 
 def _next(case: Case) -> Decider:
     """The cheapest fact that is missing of those that say why CUDA is not available."""
-    order = ("env.CUDA_VISIBLE_DEVICES", "cuda.init_code", "dev.nvidia-uvm", "nvml.status")
-    missing = [path for path in order if not case.has(path)]
-    return decider(
-        "cuda.init_code" if "cuda.init_code" in missing else missing[0] if missing else "torch.cuda_available"
-    )
+    order = ("torch.version", "cuda.init_code", "env.CUDA_VISIBLE_DEVICES", "dev.nvidia-uvm", "nvml.status")
+    return decider(next((path for path in order if not case.has(path)), "torch.cuda_available"))
 
 
 def _unexplained_error(case: Case) -> Finding:

@@ -43,6 +43,13 @@ _EXTENSION = (
     r"(?:libcudart|libcublas|libcusparse|libcusolver|libcufft|libcurand|libnvrtc)\.so\.\d[\d.]*: cannot open shared|"
     r"lib(?:c10|torch)\w*\.so: cannot open shared"
 )
+_TWO_INSTALLERS = (
+    r"(?:two|both|several|different|mixed|mixing|duplicate|second)\b[^\n]{0,60}\b(?:torch|pytorch|cuda|cudatoolkit|"
+    r"libcu\w+|nccl)[^\n]{0,60}(?:install|version|copies|channel|conda|pip)|"
+    r"conda[^\n]{0,40}(?:and|\+)[^\n]{0,20}pip[^\n]{0,40}(?:torch|cuda)|"
+    r"\b(?:torch|pytorch|cuda)\b[^\n]{0,30}\binstalled (?:twice|"
+    r"from (?:both )?(?:conda and (?:from )?pip|pip and (?:from )?conda))"
+)
 _MKL = r"undefined symbol:? iJIT_\w+"
 """A symbol that MKL carried until 2024.0, and torch builds of conda rely on: MKL is newer than they allow."""
 _CUDA_PATH = re.compile(r"/cuda(?:-[\d.]+)?(?:/|$)|cudnn|/nvidia/hpc_sdk|/opt/nvidia", re.IGNORECASE)
@@ -283,12 +290,7 @@ def _mix(case: Case) -> Iterator[Claim]:
         grounds.append(suggests(jit))
     if mkl := case.error_says(_MKL):
         grounds.append(suggests(mkl))
-    told = case.says(
-        r"(?:two|both|several|different|mixed|mixing|duplicate|second)\b[^\n]{0,60}\b(?:torch|pytorch|cuda|"
-        r"cudatoolkit|libcu\w+|nccl)"
-        r"[^\n]{0,60}(?:install|version|copies|channel|conda|pip)|conda[^\n]{0,40}(?:and|"
-        r"\+)[^\n]{0,20}pip[^\n]{0,40}(?:torch|cuda)"
-    )
+    told = case.says(_TWO_INSTALLERS)
     if told and (case.has_error or case.flag("torch.cuda_available") is False):
         grounds.append(suggests(told))
     if not grounds:

@@ -29,6 +29,16 @@ _REMEDIES = {
     "MEM005": "ilora-diag estimate --memory CAPACITY",
     "MEM007": "python train.py   # without torch.cuda.set_per_process_memory_fraction",
 }
+_ELSEWHERE = {
+    ("hip", "MEM003"): "export PYTORCH_HIP_ALLOC_CONF=max_split_size_mb:128",
+    ("hip", "MEM004"): "rocm-smi --showpids",
+    ("xpu", "MEM004"): "xpu-smi ps",
+    (
+        "mps",
+        "MEM007",
+    ): "python train.py train.batch_size=1   # or less memory for other programs; the limit protects macOS",
+}
+"""Cards that no nvidia-smi knows."""
 
 
 def check(case: Case) -> Iterator[Claim]:
@@ -73,7 +83,7 @@ def _told(case: Case, message: OomMessage) -> Iterator[Claim]:
             code,
             grounds,
             params=_params(message),
-            remedy=_remedy(case, code),
+            remedy=_remedy(case, code, message.backend),
             decider=decider("gpu[0].memory_used_bytes"),
             severity=None if rank == 0 else Severity.NOTE,
         )
@@ -104,8 +114,10 @@ def _params(message: OomMessage) -> dict[str, str | int | float | bool | None]:
     return {name: "?" if isinstance(size, Unavailable) else format_bytes(size) for name, size in named.items()}
 
 
-def _remedy(case: Case, code: str) -> str:
+def _remedy(case: Case, code: str, backend: str) -> str:
     """Expandable segments are recommended only where nothing says that they are refused."""
+    if (backend, code) in _ELSEWHERE:
+        return _ELSEWHERE[backend, code]
     if code != "MEM003":
         return _REMEDIES[code]
     windows = case.text("os.family") == "windows"

@@ -31,8 +31,7 @@ if TYPE_CHECKING:
     from reports.blocks import Document
 
 _MAX_STDIN = 64 << 20
-_PASTED = frozenset({"report", "collect_env"})
-"""Kinds of import that people write by hand, with the error somewhere in between."""
+_HEAD = 4096
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -124,18 +123,17 @@ def _facts(request: EnvCheckRequest) -> tuple[Facts, ErrorReading | None]:
     except ImportFactsError as error:
         hint = "; an error text alone goes to `ilora-diag explain FILE`"
         raise CommandError(f"--facts {request.facts}: {error}{hint}", ExitCode.USAGE) from error
-    return facts, _beside(source, facts)
+    return facts, _beside(source)
 
 
-def _beside(source: bytes | Path, facts: Facts) -> ErrorReading | None:
-    """The error in a pasted report whose form told no importer that it is one: known messages are looked for in all."""
-    kinds = facts.get("import.kinds")
-    if isinstance(facts.get("error.text"), str) or not isinstance(kinds, tuple) or not _PASTED.intersection(kinds):
-        return None
+def _beside(source: bytes | Path) -> ErrorReading | None:
+    """The error in a pasted text, even where its form tells no importer that it is one; read as `explain` reads it."""
     with io.BytesIO(source) if isinstance(source, bytes) else source.open("rb") as file:
+        if file.read(_HEAD).lstrip(b"\xef\xbb\xbf \t\r\n").startswith((b"{", b"<")):
+            return None  # a record of ours, or XML
+        file.seek(0)
         reading = scan_stream(file)
-    leading = reading.leading
-    return reading if reading.oom is not None or (leading is not None and not leading.generic) else None
+    return reading if reading.oom is not None or reading.leading is not None else None
 
 
 def _save(facts: Facts, path: Path) -> None:

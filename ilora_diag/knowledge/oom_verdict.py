@@ -157,11 +157,14 @@ def _causes(message: OomMessage, sums: _Sums, facts: Facts | None) -> list[OomCa
     if refused_with_room and not found:
         sums.say("refused")
         return [OomCause.UNKNOWN]
-    if _fragmented(sums):
+    too_much = _exceeds(sums)
+    if not too_much and _fragmented(sums):
         found.append(OomCause.FRAGMENTATION)
     if _others_lead(sums):
         found.append(OomCause.OTHER_PROCESS)
-    if sums.allocated is not None and sums.capacity and sums.allocated >= sums.capacity / 2:
+    if too_much:
+        sums.say("too_much", allocated=sums.allocated, requested=sums.requested, capacity=sums.capacity)
+    if too_much or (sums.allocated is not None and sums.capacity and sums.allocated >= sums.capacity / 2):
         found.append(OomCause.LIVE_TENSORS)
     if sums.others and OomCause.OTHER_PROCESS not in found:
         found.append(OomCause.OTHER_PROCESS)
@@ -178,6 +181,13 @@ def _fragmented(sums: _Sums) -> bool:
     reserved = sums.allocated + sums.unallocated
     enough = (sums.free or 0) + sums.unallocated >= sums.requested
     return enough and (sums.unallocated >= _LEADING_SHARE * reserved or sums.unallocated >= _MUCH)
+
+
+def _exceeds(sums: _Sums) -> bool:
+    """Whether live tensors and the request together are more than the card has: no tidier allocator cures that."""
+    if sums.allocated is None or sums.requested is None or not sums.capacity or sums.requested > sums.capacity:
+        return False
+    return sums.allocated + sums.requested > sums.capacity + _SLACK
 
 
 def _others_lead(sums: _Sums) -> bool:

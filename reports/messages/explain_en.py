@@ -122,6 +122,7 @@ MESSAGES = {
     "explain.step.live_share": "live tensors {allocated} = {percent} % of {capacity}",
     "explain.step.pools": "of them in private pools (CUDA graphs) {pools}, where free blocks count as allocated",
     "explain.step.enough": "free + reserved but unallocated = {free} + {unallocated} = {together}: enough",
+    "explain.step.too_much": "live tensors and the request together, {allocated} + {requested}, exceed {capacity}",
     "explain.step.not_enough": "free + reserved but unallocated = {free} + {unallocated} = {together}: not enough",
     "explain.step.outside": "this process holds {rest} outside PyTorch (context, NCCL, other libraries)",
     "explain.step.self": "process {pid} is most likely this one, seen from outside its container: it holds {used}, "

@@ -131,6 +131,7 @@ MESSAGES = {
     "explain.step.live_share": "生きているテンソル {allocated} = {capacity} の {percent} %",
     "explain.step.pools": "うちプライベートプール (CUDA graph) {pools}。その空きブロックも割り当て済みに数えられる",
     "explain.step.enough": "空き + 予約済みで未割り当て = {free} + {unallocated} = {together}: 足りる",
+    "explain.step.too_much": "生きているテンソルと要求の合計 {allocated} + {requested} が {capacity} を超える",
     "explain.step.not_enough": "空き + 予約済みで未割り当て = {free} + {unallocated} = {together}: 足りない",
     "explain.step.outside": "このプロセスは PyTorch の外に {rest} を持つ (コンテキスト、NCCL、他のライブラリ)",
     "explain.step.self": "プロセス {pid} はコンテナの外から見たこのプロセス自身の可能性が高い: 使用 {used}、"

@@ -120,17 +120,19 @@ class Report:
             or self._gpu_line(text)
             or self._pair(text)
             or read_package_line(self._draft, text, listed=False)
+            or read_phrases(self._draft, text, message=True)
         )
 
     def _answer(self, text: str) -> bool:
         """Questions to Python, at its prompt or as a script, and the lines below that answer them in their order."""
-        asked = _QUESTION.match(text)
+        bare = text.strip("`* \t")
+        asked = _QUESTION.match(bare)
         if asked is not None:
             self._asked.append(asked[1].lower())
             return True
         if not self._asked:
             return False
-        given = _ANSWER.fullmatch(text.strip())
+        given = _ANSWER.fullmatch(bare)
         if given is None:
             self._asked.clear()
             return False

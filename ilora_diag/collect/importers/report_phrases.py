@@ -10,7 +10,7 @@ from collections.abc import Callable
 
 from ilora_diag.collect.importers import values
 from ilora_diag.collect.importers.draft import Draft
-from ilora_diag.collect.importers.report_packages import read_wheels
+from ilora_diag.collect.importers.report_packages import read_torch_build, read_wheels
 from ilora_diag.schema import Unavailable
 
 _SOURCE = "report"
@@ -73,6 +73,12 @@ def _archs(draft: Draft, match: re.Match[str]) -> None:
     archs = tuple(re.findall(r"(?:sm|compute)_\d{2,3}[af]?", match[1]))
     if len(archs) > 1 or draft.get("torch.archs") == () or isinstance(draft.get("torch.archs"), Unavailable):
         draft.put("torch.archs", archs, f"{_SOURCE}: torch's warning")
+
+
+def _conda_torch(draft: Draft, match: re.Match[str]) -> None:
+    """`pytorch=1.9.0=py3.8_cpu_0`, as conda writes a package with its build."""
+    draft.put("torch.version", match[1], f"{_SOURCE}: conda's name")
+    read_torch_build(draft, match[2])
 
 
 def _every_gpu(name: str, value: str) -> Take:
@@ -150,6 +156,7 @@ _PRINTED: tuple[tuple[str, Take], ...] = (
         r"\bcuda\.is_available\(?\)?\W{0,3}(?:(?:is|returns?|returned|gives|says|==?|->)\W{0,3})?(True|False)\b",
         lambda draft, match: draft.put("torch.cuda_available", match[1].lower() == "true", _SOURCE),
     ),
+    (r"\bpytorch=(\d[\w.]{0,20})=((?:py\d|cpu_|cuda)[\w.]{1,60})", _conda_torch),
     (r"\bget_arch_list\(\)[^\[]{0,20}\[([^\]]{4,400})\]", _archs),
 )
 

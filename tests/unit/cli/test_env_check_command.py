@@ -168,3 +168,19 @@ def test_ranks_that_differ_are_named(folder: Path) -> None:
     text = run("--ranks", "ranks", cwd=folder).stdout
     assert "torch.version" in text
     assert "2.6.0+cu126" in text
+
+
+def test_an_error_between_the_lines_of_a_pasted_report_is_read_from_a_file_and_from_stdin(folder: Path) -> None:
+    pasted = "GPU: 4x NVIDIA A100-SXM4-40GB\nmy C++ program prints\n> cuInit gave 802, system not yet initialized\n"
+    (folder / "pasted.txt").write_text(pasted)
+    for args, stdin in ((("--facts", "pasted.txt"), ""), (("--facts", "-"), pasted)):
+        result = run(*args, "--json", cwd=folder, stdin=stdin)
+        assert document(result)["findings"][0]["category"] == "fabric_manager_missing"
+        assert result.returncode == 1
+
+
+def test_prose_given_as_facts_is_answered_with_the_command_that_takes_it(folder: Path) -> None:
+    (folder / "prose.txt").write_text("the loss does not fall, what now?\n")
+    result = run("--facts", "prose.txt", cwd=folder)
+    assert result.returncode == 2
+    assert "ilora-diag explain FILE" in result.stderr
