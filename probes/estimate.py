@@ -11,6 +11,7 @@ says what), 1 anything else.
 from __future__ import annotations
 
 import argparse
+import gc
 import json
 import os
 import sys
@@ -32,6 +33,7 @@ RESULT_FD = "ILORA_DIAG_RESULT_FD"
 def main(argv: list[str] | None = None) -> int:
     """Answer one question. Returns the exit code."""
     begin = time.perf_counter()
+    gc.disable()  # while torch and the rest are imported; `Crew` freezes what they leave behind
     parser = argparse.ArgumentParser(prog="python -P -m probes.estimate", description=__doc__)
     parser.add_argument("overrides", nargs="*", metavar="KEY=VALUE")
     parser.add_argument("--config", help="YAML file, or the name of a preset")
@@ -74,6 +76,7 @@ def _answered(config: Config, specs: tuple[GpuSpec, ...], arguments: argparse.Na
     from probes.estimate_compose import Question, estimate
     from probes.estimate_work import NoEstimateError, told_apart
 
+    gc.enable()
     question = Question(
         config=config, specs=specs, torch_version=arguments.torch, more=not arguments.no_knobs, begin=begin
     )

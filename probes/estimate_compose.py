@@ -16,7 +16,7 @@ from ilora_diag.schema import CardEstimate, Estimate, Knob
 from probes.estimate_batch import shape_assumption
 from probes.estimate_cards import Ground, with_largest_batch
 from probes.estimate_knobs import changes
-from probes.estimate_model import architecture, catalogue_size
+from probes.estimate_model import architecture, catalogue_size, fetch_for_all
 from probes.estimate_parts import Parts, flat_settings
 from probes.estimate_trace import Setup
 from probes.estimate_work import STEPS, CardTask, Crew, SearchTask, knob_tasks, run_cards, run_knobs, run_search
@@ -63,6 +63,7 @@ def estimate(question: Question, early: Callable[[Estimate], None] = lambda know
     tasks = _card_tasks(question.specs, setup, ground)
     listed = list(changes(setup.config, setup.spec)) if question.more else []
     others = knob_tasks(setup, ground, listed)
+    fetch_for_all(setup.shape)
     crew = Crew(2 * len(tasks) + len(others) if question.more else len(tasks))
     try:
         results = [wait() for wait in [crew.submit(run_cards, task) for task in tasks]]

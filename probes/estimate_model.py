@@ -147,6 +147,18 @@ def make_llm(config: Config, shape: Architecture, placement: Placement) -> Loade
     return LoadedLlm(model, _NoTokenizer(), shape.source)  # type: ignore[arg-type]  # nothing here asks it anything
 
 
+def fetch_for_all(shape: Architecture) -> None:
+    """Load now what every forked process would load with its first teacher: shape rules, the model's code."""
+    import torch.fx.experimental.symbolic_shapes  # noqa: F401  (with it sympy, which meta kernels ask for)
+    from transformers import CONFIG_MAPPING, MODEL_FOR_CAUSAL_LM_MAPPING
+    from transformers.conversion_mapping import get_checkpoint_conversion_mapping
+
+    kind = str(shape.fields.get("model_type"))
+    get_checkpoint_conversion_mapping(kind)
+    if kind in CONFIG_MAPPING:
+        MODEL_FOR_CAUSAL_LM_MAPPING.get(CONFIG_MAPPING[kind], None)
+
+
 class _NoTokenizer:
     """Stands where a tokenizer would: batches are made of ids."""
 

@@ -43,6 +43,7 @@ class Held:
 
     def __init__(self) -> None:
         self._bench: Bench | None = None
+        self.freezes = False
 
     @contextmanager
     def bench(self, setup: Setup) -> Iterator[Bench]:
@@ -51,6 +52,8 @@ class Held:
         if bench is None or not bench.is_clean or bench.setup != setup:
             self.close()
             bench = self._bench = Bench(setup).__enter__()
+            if self.freezes:
+                gc.freeze()  # each trace ends in a collection, which need not look at the teacher again
         try:
             yield bench
         except BaseException:
@@ -65,6 +68,11 @@ class Held:
 
 
 HELD = Held()
+
+
+def _begin_worker() -> None:
+    """A worker ends soon: what collections overlook there, because it is frozen, is never missed."""
+    HELD.freezes = True
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -203,7 +211,7 @@ class Crew:
         gc.freeze()  # what was imported need not be looked at again, here or in a fork
         workers = min(len(os.sched_getaffinity(0)), MAX_WORKERS, num_tasks)
         context = multiprocessing.get_context("fork")
-        self._pool = ProcessPoolExecutor(workers, mp_context=context) if workers > 1 else None
+        self._pool = ProcessPoolExecutor(workers, context, _begin_worker) if workers > 1 else None
 
     def submit(self, run: Callable[[Any], R], task: object) -> Callable[[], R]:
         """Begin a task; calling what is returned waits for its result, or raises NoEstimateError."""

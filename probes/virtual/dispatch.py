@@ -114,12 +114,16 @@ class VirtualDispatch(_Mode):  # type: ignore[misc]
     ) -> Any:
         """The ordinary way: shapes on meta, blocks for new storages, values where they are small and known."""
         machine = self.machine
-        device = target
         plan = self._plans.get(id(func)) or self._plan(func)
         hosts = [tensor for tensor in involved if not is_meta(tensor)]
-        if device is None:
+        has_others = len(machine.cards) > 1
+        if target is not None:
+            device = target
+        elif has_others:
             device = machine.device_of(next(tensor for tensor in involved if is_meta(tensor)))
-        if hosts or len(machine.cards) > 1:
+        else:
+            device = 0
+        if hosts or has_others:
             check_devices(machine, func, args, kwargs)
             if hosts:
                 args, kwargs = _hosts_to_meta(args), {name: _host_to_meta(value) for name, value in kwargs.items()}
@@ -190,8 +194,10 @@ class VirtualDispatch(_Mode):  # type: ignore[misc]
         entry = machine.alive.get(storage._cdata)
         if entry is None:
             machine.adopt(storage, device, func._name, module=machine.watch.heir_of(args))
-        elif machine.ledger.sizes[entry.number] != storage.nbytes():
+            return as_virtual(out)
+        if machine.ledger.sizes[entry.number] != storage.nbytes():
             machine.resize(storage)
+        # A view of a virtual tensor is one already: it has the keys of what it is of.
         return out if has_cuda_key(out) else as_virtual(out)
 
     def _target(self, kwargs: dict[str, Any], ours: bool) -> int | None:
