@@ -4,14 +4,16 @@
     growth = GrowthWatch(watch, num_steps=6)
     with growth.watching():                     # before anything that ends the script at a step
         ended = launch(...)
-    retention = growth.conclude(ended.error)    # None where too few steps were seen
+        retention = growth.conclude()           # None where too few steps were seen
 
 The answer is made in the hook of the last step followed, while the frames of the script are still there: what a local
-variable of a running function keeps has no other name.
+variable of a running function keeps has no other name. Of a script that ends before, `conclude` has to be called inside
+the block, while what it holds is still there (`launch` asks for where a script stood at that moment).
 """
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 from itertools import pairwise
@@ -93,11 +95,13 @@ class GrowthWatch:
         """What was found; of a run that ended early, what can be said after the steps it did.
 
         Args:
-            error: what ended the run; the frames of its traceback are searched as if they still ran.
+            error: what ended the run, by default the exception being handled; the frames of its traceback are searched
+                as if they still ran.
 
         Returns:
             None if fewer than three steps were done, or the search failed; `note` says which.
         """
+        error = sys.exc_info()[1] if error is None else error
         samples = self._calls if self._calls is not None and _rises(self._calls.live()) else self._samples
         if self._retention is None and samples.num >= FEWEST_STEPS - 1 and not self.note:
             self._make(samples, error)

@@ -110,7 +110,7 @@ class _Finder:
         self._own: set[int] = set()
         self._modules: dict[Signature, tuple[str, nn.Module]] = {}
         self._shapes: dict[tuple[tuple[int, ...], torch.dtype], tuple[str, Tensor]] = {}
-        self._widths: dict[tuple[int, torch.dtype], tuple[str, Tensor]] = {}
+        self._widths: dict[tuple[int, torch.dtype], list[tuple[str, Tensor]]] = defaultdict(list)
         for root in training:
             self._learn(root)
         for optimizer in optimizers:
@@ -126,7 +126,7 @@ class _Finder:
             own = f"{title}.{name}" if name and title == type(root).__name__ else name or title
             self._modules.setdefault(_signature(module), (own, module))
             if isinstance(module, nn.Embedding):
-                self._widths.setdefault((module.weight.shape[1], module.weight.dtype), (own, module.weight))
+                self._widths[module.weight.shape[1], module.weight.dtype].append((own, module.weight))
             self._take(module.parameters(recurse=False))
             self._take(module.buffers(recurse=False))
         for name, parameter in root.named_parameters():
@@ -169,16 +169,24 @@ class _Finder:
         if known is not None and tensors and (len(tensors) > 2 or isinstance(module, nn.Embedding)):
             pairs: list[tuple[Tensor, Tensor]] = list(zip(tensors, known[1].parameters(), strict=True))
         elif isinstance(module, nn.Embedding) and id(module) not in self._called:
-            width = self._widths.get((module.weight.shape[1], module.weight.dtype))
-            if width is None or not 0.5 <= len(module.weight) / len(width[1]) <= 2:
+            like = self._embedding_like(module.weight)
+            if like is None:
                 return None
-            known, pairs = (width[0], module), [(module.weight, width[1])]
+            known, pairs = (like[0], module), [(module.weight, like[1])]
         else:
             return None
         numbers = self._new(tensors)
         if sum(self._samples.size_of(number) for number in numbers) < LEAST_BYTES:
             return None
         return _Copy(known[0], pairs, numbers, id(module))
+
+    def _embedding_like(self, weight: Tensor) -> tuple[str, Tensor] | None:
+        """The embedding of the same width whose number of rows is nearest, if it is near at all."""
+        same = self._widths.get((weight.shape[1], weight.dtype), [])
+        nearest = min(same, key=lambda one: abs(len(one[1]) - len(weight)), default=None)
+        if nearest is None or not 0.5 <= len(weight) / len(nearest[1]) <= 2:
+            return None
+        return nearest
 
     def loose(self, roots: list[nn.Module], tensors: list[Tensor]) -> Iterator[_Copy]:
         """Tensors that are no module's, made while everything was loaded, of the shape of a weight."""
@@ -190,10 +198,8 @@ class _Finder:
             number = self._samples.number_of(tensor)
             if number is None or number in self._own or ledger.phases[number] != LOAD:
                 continue
-            known = self._shapes.get((tuple(tensor.shape), tensor.dtype)) or self._widths.get(
-                (tensor.shape[1], tensor.dtype)
-            )
-            if known is None or _bytes(tensor) < LEAST_BYTES or not 0.5 <= len(tensor) / len(known[1]) <= 2:
+            known = self._shapes.get((tuple(tensor.shape), tensor.dtype)) or self._embedding_like(tensor)
+            if known is None or _bytes(tensor) < LEAST_BYTES:
                 continue
             self._own.add(number)
             yield _Copy(known[0], [(tensor, known[1])], [number], None)

@@ -69,11 +69,17 @@ class _Run:
         trial.clock.enter(Stage.LOAD)
         torch.manual_seed(trial.request.seed)
         with nullcontext() if self.growth is None else self.growth.watching():
-            ended = launch(self.what, lambda: _standing(trial))
+            ended = launch(self.what, self._stood)
         trial.clock.close()
         if self.growth is not None:
             trial.retention = _concluded(self.growth, ended)
         return ended
+
+    def _stood(self) -> Standing:
+        """At the script's end; what stayed from step to step is asked while what it holds is still there."""
+        if self.growth is not None:
+            self.growth.conclude()
+        return _standing(self.trial)
 
 
 def _prepared(trial: ScriptTrial, stack: ExitStack, channel: str) -> _Run:
