@@ -26,6 +26,8 @@ def follows(key: str, changed: str) -> bool:
         return changed in _ALLOCATOR_VARIABLES
     if key.startswith("card."):
         return changed.startswith("device.")
+    if key.startswith("parts."):
+        return changed == "parts.components"  # a part that is left out has no weights and no place in an order
     if key.startswith(_OF_THE_PROGRAM):
         return not changed.startswith(_NOT_OF_THE_PROGRAM)
     return False

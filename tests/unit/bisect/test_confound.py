@@ -29,6 +29,8 @@ def trial(name: str, effective: Settings | None, requested: Settings = ()) -> Tr
         ("attention.backend", "env.PYTORCH_ALLOC_CONF", False),
         ("version.torch", "env.PYTORCH_CUDA_ALLOC_CONF", False),
         ("train.seq_len", "train.batch_size", False),
+        ("parts.rec_weights", "parts.components", True),
+        ("parts.rec_weights", "parts.load_order", False),
     ],
 )
 def test_what_can_follow_from_what(key: str, changed: str, answer: bool) -> None:
