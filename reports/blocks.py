@@ -16,13 +16,15 @@ _CONTROL = re.compile(r"[\x00-\x08\x0b-\x1f\x7f-\x9f]")
 # They reorder what stands around them, so that a reader sees another text than the one that is there.
 _BIDI = re.compile("[\u202a-\u202e\u2066-\u2069]")
 
-SpanKind = Literal["code", "strong", "link"]
+SpanKind = Literal["code", "strong", "link", "good", "doubtful", "bad"]
+"""The last three say how things stand. Their text says it too: only a terminal colours them."""
+TONES = ("good", "doubtful", "bad")
 AlertKind = Literal["note", "warning", "caution"]
 
 
 @dataclass(frozen=True, slots=True)
 class Span:
-    """A stretch of text with a meaning: code, strong, or a link to `href` (relative to the run folder).
+    """A stretch of text with a meaning: code, strong, a tone, or a link to `href` (relative to the run folder).
 
     A link may name a `place` in its file: an anchor, or the JSON pointer of a value.
     """

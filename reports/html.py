@@ -12,6 +12,7 @@ from pathlib import Path
 from urllib.parse import quote
 
 from reports.blocks import (
+    TONES,
     Alert,
     Block,
     Bullets,
@@ -137,6 +138,8 @@ def _inline(text: Text) -> str:
 def _span(span: Span) -> str:
     if span.kind == "code":
         return f"<code>{_escape(span.text)}</code>"
+    if span.kind in TONES:
+        return _escape(span.text)
     if span.kind == "strong":
         return f"<strong>{_escape(span.text)}</strong>"
     # Quoting leaves no colon, so that a path cannot become a scheme; nor may it begin with a host.

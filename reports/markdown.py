@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING
 from urllib.parse import quote
 
 from reports.blocks import (
+    TONES,
     Alert,
     Block,
     Bullets,
@@ -108,6 +109,8 @@ def _edges(piece: str) -> str:
 def _span(span: Span) -> str:
     if span.kind == "code":
         return code_span(span.text)
+    if span.kind in TONES:
+        return escape(span.text)
     if span.kind == "strong":
         return f"**{escape(span.text)}**"
     place = f"#{quote(span.place)}" if span.place else ""

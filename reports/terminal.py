@@ -7,6 +7,7 @@ needs, never cut, because what is cut is usually the evidence.
 from __future__ import annotations
 
 import io
+import re
 from typing import TYPE_CHECKING
 
 from reports.blocks import (
@@ -33,7 +34,7 @@ if TYPE_CHECKING:
 
     from ilora_diag.schema import Report
 
-_STYLES = {"code": "cyan", "strong": "bold", "link": "underline"}
+_STYLES = {"code": "cyan", "strong": "bold", "link": "underline", "good": "green", "doubtful": "yellow", "bad": "red"}
 _ALERTS = {"note": "yellow", "warning": "yellow", "caution": "red"}
 _UNBOUNDED = 100_000
 
@@ -119,8 +120,12 @@ class TerminalRenderer:
             assert isinstance(block, Figure)  # its table twin is printed instead
 
     def _line(self, console: Console, text: Text, style: str = "") -> None:
-        # Soft wrapping leaves paths and commands in one piece, so that they can be copied.
-        console.print(self._text(text), style=style, soft_wrap=True)
+        """Fold between words where there is a width; commands and paths stay whole, so that they can be copied."""
+        rich = self._text(text)
+        command = any(isinstance(piece, Span) and piece.kind == "code" and " " in piece.text for piece in spans(text))
+        offsets = () if command or self._width is None else _breaks(rich.plain, self._width)
+        for line in rich.divide(offsets):
+            console.print(line, style=style, soft_wrap=True)
 
     def _table(self, console: Console, block: Table) -> None:
         from rich import box
@@ -143,3 +148,17 @@ class TerminalRenderer:
             else:
                 rich.append(printable(piece))
         return rich
+
+
+def _breaks(text: str, width: int) -> tuple[int, ...]:
+    """Where to fold a line of text: before the words that would pass the width; a longer word is left whole."""
+    from rich.cells import cell_len
+
+    offsets: list[int] = []
+    column = 0
+    for word in re.finditer(r"\S+\s*", text):
+        if column and column + cell_len(word[0].rstrip()) > width:
+            offsets.append(word.start())
+            column = 0
+        column = 0 if "\n" in word[0] else column + cell_len(word[0])
+    return tuple(offsets)

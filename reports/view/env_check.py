@@ -6,12 +6,16 @@ from ilora_diag.schema import Evidence, Finding, Severity, Unavailable
 from ilora_diag.schema.env_check import CheckSection, EnvCheck, Status
 from ilora_diag.schema.known import Known, Value
 from ilora_diag.units import format_bytes
-from reports.blocks import Block, Bullets, Code, Document, Paragraph, Section, Table, Text, code
+from reports.blocks import Block, Bullets, Code, Document, Paragraph, Section, Span, SpanKind, Table, Text, code
 from reports.messages import Words
 from reports.view.teller import setting_text
 
 MARKS = {Status.OK: "[ok]", Status.WARNING: "[!]", Status.PROBLEM: "[x]", Status.UNKNOWN: "[?]", Status.SKIPPED: "[-]"}
 """ASCII, so that a log, a pipe and every terminal show the same."""
+TONES: dict[Status, SpanKind] = {
+    Status.OK: "good", Status.WARNING: "doubtful", Status.PROBLEM: "bad", Status.UNKNOWN: "doubtful",
+    Status.SKIPPED: "doubtful",
+}  # fmt: skip
 
 _LONGEST = 160
 
@@ -133,8 +137,8 @@ def _table(check: EnvCheck, words: Words) -> Table:
     for section in check.sections:
         status = words(f"env.status.{section.status.value}")
         why = words(f"env.reason.{section.reason}") if section.reason else ", ".join(section.codes)
-        shown = f"{MARKS[section.status]} {status}" + (f": {why}" if why else "")
-        rows.append((words(f"env.section.{section.name}"), shown))
+        shown = Span(TONES[section.status], f"{MARKS[section.status]} {status}")
+        rows.append((words(f"env.section.{section.name}"), (shown, f": {why}" if why else "")))
     return Table(columns=(words("env.column.section"), words("env.column.status")), rows=tuple(rows))
 
 
