@@ -123,7 +123,7 @@ class GrowthWatch:
         cycles = collected(samples, kept)
         copies = Copies.found(samples, self._clock.called)
         search = Search(key_of=samples.number_of, wanted={*kept, *copies.numbers()} - cycles)
-        main = main_globals(running_frames(error)) or self._main
+        main = self._main or main_globals(running_frames(error))
         search.run(tiers(self._watch.roots(), main, error))
         grown = grown_tensors(samples, kept, search, cycles)
         is_growing = sum(one.bytes_per_step for one in grown) > _LEAST_GROWTH
