@@ -59,7 +59,7 @@ def bisect_document(bisect: Bisect, lang: str) -> Document:
     )
     sections = [section for number, part in enumerate(parts) for section in _numbered(number, part)]
     key = "bisect.title.found" if bisect.outcome is Outcome.CAUSE_FOUND else "bisect.title"
-    title = story.words(key, subject=bisect.subject, error=bisect_symptom.short_error(story))
+    title = story.words(key, subject=story.name, error=bisect_symptom.short_error(story))
     return Document(title=title, lang=lang, sections=(*sections, *bisect_appendix.appendix(story)))
 
 

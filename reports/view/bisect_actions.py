@@ -6,7 +6,7 @@ from ilora_diag.schema import Unavailable
 from ilora_diag.schema.bisect import Fix, Outcome, Purpose
 from ilora_diag.units import format_bytes
 from reports.blocks import Block, Code, Paragraph, Section, Table, Text, code
-from reports.view import bisect_next, bisect_symptom
+from reports.view import bisect_next
 from reports.view.bisect_story import BisectStory
 
 _PROCESSES = "nvidia-smi --query-compute-apps=pid,process_name,used_memory --format=csv"
@@ -79,7 +79,7 @@ def _prevention(story: BisectStory) -> tuple[Block, ...]:
     """What would have told beforehand."""
     words = story.words
     rows: list[tuple[Text, ...]] = []
-    if bisect_symptom.is_out_of_memory(story):
+    if story.is_out_of_memory:
         rows.append(_preventive(story, "estimate", bisect_next.estimate_command(story)))
         rows.append(_preventive(story, "processes", _PROCESSES))
     rows.append(_preventive(story, "env_check", "ilora-diag env-check --strict"))
@@ -95,7 +95,7 @@ def _preventive(story: BisectStory, name: str, command: str) -> tuple[Text, ...]
 
 
 def _family(story: BisectStory) -> str:
-    return "memory" if bisect_symptom.is_out_of_memory(story) else "other"
+    return "memory" if story.is_out_of_memory else "other"
 
 
 def _untried(story: BisectStory) -> list[tuple[Text, str]]:

@@ -76,7 +76,7 @@ def _root(story: BisectStory) -> Paragraph:
     proof = story.runs(step.trial for step in story.steps(Purpose.SUFFICIENT, Purpose.CERTIFICATE))
     where = proof or (story.fact("cause/is_sufficient"),)
     virtual = story.on_virtual_card and story.is_driver_error
-    text = f"{root} {words('bisect.root.virtual')}" if virtual else root
+    text = f"{root}{words('bisect.gap')}{words('bisect.root.virtual')}" if virtual else root
     return Paragraph(text=story.cite(text, *where, story.fact("cause/is_sufficient")))
 
 
@@ -121,8 +121,9 @@ def _ruled_out(story: BisectStory) -> tuple[Block, ...]:
 def _ruled_out_row(story: BisectStory, one: RuledOut) -> tuple[Text, ...]:
     words, factor = story.words, story.factor(one.factor)
     hypothesis: Text = (code(one.factor),)
-    if factor is not None and words.named(f"bisect.cause.{factor.category}", ""):
-        hypothesis = (code(one.factor), f": {words(f'bisect.cause.{factor.category}')}")
+    about = story.about(one.factor)
+    if about:
+        hypothesis = (code(one.factor), f": {about}")
     changes = [
         (code(f"{factor.levels[0].name} -> {story.level(one.factor, level)}" if factor else str(level)),)
         for level in dict.fromkeys(

@@ -59,7 +59,7 @@ def _compared(story: BisectStory, found: Settings) -> dict[str, tuple[Known[Valu
             rows[key] = (value, effective)
     shown = {_read_as(key) for key in rows}
     for key, value in found:
-        if key.partition(".")[0] in _READ and key not in shown:
+        if key.partition(".")[0] in _READ and key not in shown and value not in (None, ()):
             rows[key] = (nothing, value)
     return rows
 

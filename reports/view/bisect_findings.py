@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import re
+
 from ilora_diag.schema import Status, Unavailable
-from ilora_diag.schema.bisect import Effect, SideEffect
+from ilora_diag.schema.bisect import Effect, FactorKind, SideEffect
 from ilora_diag.units import format_bytes
 from reports.blocks import Block, Bullets, Details, Paragraph, Section, Table, Text, code, strong
 from reports.view import bisect_memory, bisect_retention
@@ -50,11 +52,11 @@ def _effects(story: BisectStory) -> Section | None:
     if not effects:
         return None
     caption = story.cite(words("bisect.effects.caption"), story.fact("effects"))
-    names = ("factor", "level", "result", "peak", "difference", "trials")
+    names = ("factor", "level", "result", "peak", *(("difference",) if story.is_out_of_memory else ()), "trials")
     table = Table(
         columns=tuple(words(f"bisect.column.{name}") for name in names),
         rows=tuple(_effect_row(story, effect) for effect in sorted(effects, key=lambda one: _rank(story, one))),
-        numeric=(3, 4),
+        numeric=(3, 4) if story.is_out_of_memory else (3,),
     )
     blocks: tuple[Block, ...] = (Paragraph(text=caption), *story.figure("effects"), table)
     return Section(title=words("bisect.effects.title"), blocks=blocks)
@@ -70,12 +72,13 @@ def _rank(story: BisectStory, effect: Effect) -> tuple[bool, int, str]:
 def _effect_row(story: BisectStory, effect: Effect) -> tuple[Text, ...]:
     trial, delta = story.trial(effect.trial), effect.delta_bytes
     result = story.result(trial)
+    difference = story.words("bisect.no_peak") if isinstance(delta, Unavailable) else signed(delta)
     return (
         (code(effect.factor),),
         (code(story.level(effect.factor, effect.level)),),
         (strong(result),) if trial and trial.status is Status.OK else result,
         peak_of(story, effect.trial),
-        story.words("bisect.no_peak") if isinstance(delta, Unavailable) else signed(delta),
+        *((difference,) if story.is_out_of_memory else ()),
         (story.run(effect.trial),),
     )
 
@@ -94,8 +97,11 @@ def _boundary(story: BisectStory) -> Section | None:
         code(f"{boundary.factor}={story.level(boundary.factor, level)}")
         for level in (boundary.failing_level, boundary.passing_level)
     )
+    factor = story.factor(boundary.factor)
+    ordered = factor is None or factor.kind is not FactorKind.UNORDERED
+    key = "bisect.boundary.text" if ordered else "bisect.boundary.text.unordered"
     text = story.cite(
-        story.fill("bisect.boundary.text", fail=fail, passing=passing),
+        story.fill(key, fail=fail, passing=passing),
         *story.runs((boundary.fail, boundary.pass_)),
         story.fact("boundary"),
     )
@@ -143,19 +149,31 @@ def _side_effects(story: BisectStory) -> Section | None:
     words, bisect = story.words, story.bisect
     items = [_side_effect(story, index, one) for index, one in enumerate(bisect.side_effects)]
     for index, unsure in enumerate(bisect.unsure):
-        text = story.fill("bisect.unsure", factor=code(unsure.what), reason=words.reason(unsure.reason))
-        items.append(story.cite(text, story.fact(f"unsure/{index}")))
+        reason, trials = split_trials(unsure.reason)
+        text = story.fill("bisect.unsure", factor=code(unsure.what), reason=words.reason(reason))
+        items.append(story.cite(text, *story.runs(trials), story.fact(f"unsure/{index}")))
     if not items:
         return None
     return Section(title=words("bisect.side_effects.title"), blocks=(Bullets(items=tuple(items)),))
 
 
+def split_trials(reason: str) -> tuple[str, tuple[str, ...]]:
+    """A reason without the trials that stand behind it, and these."""
+    match = re.fullmatch(r"(.+): (T-\d+(?:, T-\d+)*)", reason)
+    return (match[1], tuple(match[2].split(", "))) if match else (reason, ())
+
+
 def _side_effect(story: BisectStory, index: int, effect: SideEffect) -> Text:
-    if effect.signature is not None:
+    trial = story.trial(effect.trial)
+    if trial is not None and trial.status is Status.INVALID:
+        text = story.fill("bisect.side_effect.refused", factor=code(effect.factor), text=code(_first(trial.reason)))
+    elif effect.signature is not None:
         what = story.signature(effect.signature)
         text = story.fill("bisect.side_effect.other", factor=code(effect.factor), signature=code(what))
     else:
-        text = story.fill(
-            "bisect.side_effect", factor=code(effect.factor), text=code(effect.text.partition("\n")[0] or "?")
-        )
+        text = story.fill("bisect.side_effect", factor=code(effect.factor), text=code(_first(effect.text)))
     return story.cite(text, story.run(effect.trial), story.fact(f"side_effects/{index}"))
+
+
+def _first(text: str) -> str:
+    return text.partition("\n")[0] or "?"

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from ilora_diag.schema import Status, Unavailable
+from ilora_diag.schema import Scalar, Status, Unavailable
 from ilora_diag.schema.bisect import Guarantee
 from reports.blocks import Bullets, Section, Text, code
 from reports.view.bisect_story import BisectStory
@@ -28,7 +28,7 @@ def guarantee_text(story: BisectStory, one: Guarantee) -> str:
     if not message:
         return story.words.reason(one.text)
     try:
-        return message.format(**dict(one.parameters))
+        return message.format(**{name: _number(value) for name, value in one.parameters})
     except (KeyError, IndexError):
         return one.text
 
@@ -84,3 +84,9 @@ def _missing(story: BisectStory) -> list[Text]:
         )
         for index, one in enumerate(story.bisect.skipped)
     ]
+
+
+def _number(value: Scalar) -> str:
+    """A count with its thousands apart, anything else as it is."""
+    counted = isinstance(value, int) and not isinstance(value, bool)
+    return f"{value:,}" if counted else str(value)

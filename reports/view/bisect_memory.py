@@ -21,6 +21,8 @@ def peak(story: BisectStory) -> Section | None:
     """What the allocated bytes consist of; None where no trial could tell and there is no reason worth a section."""
     words, parts = story.words, story.bisect.peak
     title = words("bisect.peak.title")
+    if isinstance(parts, Unavailable) and not story.is_out_of_memory:
+        return None
     if isinstance(parts, Unavailable):
         text = words("bisect.peak.unknown", reason=words.reason(parts.reason))
         return Section(title=title, blocks=(Paragraph(text=story.cite(text, story.fact("peak"))),))
@@ -46,6 +48,8 @@ def expected(story: BisectStory) -> Section | None:
     """What the step should need by itself against what was there: the first table of the report ours answers."""
     words, estimate = story.words, story.bisect.estimate
     title = words("bisect.estimate.title")
+    if isinstance(estimate, Unavailable) and not story.is_out_of_memory:
+        return None
     if isinstance(estimate, Unavailable):
         text = words("bisect.estimate.unknown", reason=words.reason(estimate.reason))
         return Section(title=title, blocks=(Paragraph(text=story.cite(text, story.fact("estimate"))),))

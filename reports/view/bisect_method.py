@@ -14,7 +14,7 @@ def method(story: BisectStory) -> tuple[Section, ...]:
     blocks: list[Block] = [Bullets(items=_rules(story))]
     if bisect.factors:
         caption = story.cite(words("bisect.method.factors", num=len(bisect.factors)), story.fact("factors"))
-        names = ("factor", "failing", "levels", "kind")
+        names = ("factor", "about", "failing", "levels", "kind")
         table = Table(
             columns=tuple(words(f"bisect.column.{name}") for name in names),
             rows=tuple(_factor_row(story, factor) for factor in bisect.factors),
@@ -59,7 +59,8 @@ def _factor_row(story: BisectStory, factor: Factor) -> tuple[Text, ...]:
     marks = [kind, *([words("bisect.method.mitigation")] if factor.is_mitigation else [])]
     return (
         (code(factor.name),),
-        (code(factor.levels[0].name),),
-        story.joined((code(level.name),) for level in factor.levels[1:]),
+        story.about(factor.name),
+        (code(story.level(factor.name, 0)),),
+        story.joined((code(story.level(factor.name, index)),) for index in range(1, len(factor.levels))),
         words("separator").join(marks),
     )

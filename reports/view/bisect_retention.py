@@ -40,6 +40,7 @@ def _growth(story: BisectStory, found: Retention) -> list[Block]:
         error=format_bytes(round(found.slope_error_bytes)),
     )
     blocks: list[Block] = [Paragraph(text=story.cite(text, story.fact("retention")))]
+    blocks += story.figure("growth")
     if found.live_bytes:
         rows: tuple[tuple[Text, ...], ...] = tuple(
             (str(step), format_bytes(size)) for step, size in enumerate(found.live_bytes, start=1)

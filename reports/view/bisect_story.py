@@ -7,7 +7,17 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from string import Formatter
 
-from ilora_diag.schema import Confidence, ErrorFamily, FailureSignature, Known, Metric, Status, Trial, Unavailable
+from ilora_diag.schema import (
+    OUT_OF_MEMORY,
+    Confidence,
+    ErrorFamily,
+    FailureSignature,
+    Known,
+    Metric,
+    Status,
+    Trial,
+    Unavailable,
+)
 from ilora_diag.schema.bisect import Bisect, Cause, Factor, FactorKind, FactorScope, Outcome, Purpose, Step
 from reports.blocks import Block, Figure, Paragraph, Span, Text, code, link, spans
 from reports.figures import drawn_path
@@ -49,6 +59,21 @@ class BisectStory:
         """Whether the driver refused a call, rather than memory running out."""
         signature = self.bisect.signature
         return not isinstance(signature, Unavailable) and signature.family is ErrorFamily.CUDA_DRIVER
+
+    @property
+    def is_out_of_memory(self) -> bool:
+        """Whether memory explains the failure."""
+        signature = self.bisect.signature
+        return not isinstance(signature, Unavailable) and signature.family in OUT_OF_MEMORY
+
+    @property
+    def name(self) -> str:
+        """What was investigated, short enough for a title."""
+        if self.bisect.example:
+            return self.words("bisect.name.example", name=self.bisect.example)
+        words = self.bisect.subject.split()
+        script = [word for word in words[1:] if not word.startswith("-")] if words[:1] == ["python"] else []
+        return (script or words or [self.bisect.run_id])[0]
 
     @property
     def confidence(self) -> Confidence:
@@ -150,6 +175,12 @@ class BisectStory:
     def relaxed(self, step: Step) -> Text:
         """What a step changed against the failing configuration."""
         return self.settings(step.relaxed) if step.relaxed else self.words("bisect.relaxed.nothing")
+
+    def about(self, name: str) -> str:
+        """What a factor is, in words; of one that we have none for, what its category says."""
+        factor = self.factor(name)
+        otherwise = self.words.named(f"bisect.cause.{factor.category}", "") if factor else ""
+        return self.words.named(f"bisect.factor.{name}", otherwise)
 
     def settings(self, relaxed: Iterable[tuple[str, int]]) -> Text:
         """Factors at levels, as `name=level` each."""

@@ -5,7 +5,7 @@ from __future__ import annotations
 from datetime import UTC, datetime, timedelta, timezone
 
 from ilora_diag.schema import SCHEMA_VERSION, Confidence, Unavailable
-from ilora_diag.schema.bisect import Outcome
+from ilora_diag.schema.bisect import Cause, Outcome
 from ilora_diag.units import format_bytes, format_duration
 from reports.blocks import Alert, Block, Bullets, Paragraph, Section, Table, Text, code, spans, strong
 from reports.view import bisect_next, bisect_symptom
@@ -23,15 +23,20 @@ def headline(story: BisectStory) -> str:
 
 def answer(story: BisectStory) -> Text:
     """The cause with its confidence, or what is known in its place; no evidence yet."""
-    words, cause = story.words, story.cause
-    if cause is None:
+    if story.cause is None:
         return _no_cause(story)
+    values = {"confidence": confidence(story, story.confidence), "finding": finding(story, story.cause)}
+    return story.fill("bisect.answer", **values)
+
+
+def finding(story: BisectStory, cause: Cause) -> Text:
+    """What the cause is, and at which levels it comes and goes."""
+    words = story.words
     changes = story.joined(
         story.contrast(factor.name, factor.failing_level, factor.passing_level) for factor in cause.factors
     )
     return story.fill(
-        "bisect.answer.detailed" if cause.detail else "bisect.answer",
-        confidence=confidence(story, story.confidence),
+        "bisect.finding.detailed" if cause.detail else "bisect.finding",
         cause=words.named(f"bisect.cause.{cause.category}", cause.category),
         changes=changes,
         detail=code(cause.detail),
@@ -69,11 +74,11 @@ def summary(story: BisectStory) -> tuple[Section, ...]:
     """Symptom, cause and what to do in a line each, one box, and the pair of trials that the answer rests on."""
     words = story.words
     lines = (
-        ("symptom", bisect_symptom.in_one_line(story)),
-        ("cause", _cause_line(story)),
-        ("action", bisect_next.recommended(story)),
+        (words("bisect.summary.symptom"), bisect_symptom.in_one_line(story)),
+        (_cause_label(story), _cause_line(story)),
+        (words("bisect.summary.action"), bisect_next.recommended(story)),
     )
-    items: tuple[Text, ...] = tuple((strong(words(f"bisect.summary.{key}")), *spans(text)) for key, text in lines)
+    items: tuple[Text, ...] = tuple((strong(label), " ", *spans(text)) for label, text in lines)
     blocks: list[Block] = [Bullets(items=items), _box(story), *_pair(story)]
     return (Section(title=words("bisect.summary.title"), blocks=tuple(blocks), brief=True),)
 
@@ -91,17 +96,25 @@ def _confidence(story: BisectStory) -> str:
     return story.words("bisect.header.confidence.virtual", confidence=told, trials=confidence(story, found.confidence))
 
 
+def _cause_label(story: BisectStory) -> str:
+    if story.cause is None:
+        return story.words("bisect.summary.answer")
+    return story.words("bisect.summary.cause", confidence=confidence(story, story.confidence))
+
+
 def _cause_line(story: BisectStory) -> Text:
     bisect = story.bisect
-    if bisect.boundary is not None:
-        return story.cite(answer(story), *story.runs((bisect.boundary.fail, bisect.boundary.pass_)))
-    tried = story.runs(step.trial for step in story.bisect.steps)
-    return story.cite(answer(story), *(tried[:4] if tried else (story.fact("outcome"),)))
+    if story.cause is None:
+        tried = story.runs(step.trial for step in bisect.steps)
+        return story.cite(_no_cause(story), *tried[:4], story.fact("outcome"))
+    pair = bisect.boundary
+    where = (story.fact("cause"),) if pair is None else story.runs((pair.fail, pair.pass_))
+    return story.cite(finding(story, story.cause), *where)
 
 
 def _no_cause(story: BisectStory) -> Text:
     bisect, reproduction = story.bisect, story.bisect.reproduction
-    return story.fill(
+    found = story.fill(
         f"bisect.answer.{bisect.outcome.value}",
         failed=str(reproduction.num_failed),
         runs=str(reproduction.num_runs),
@@ -110,6 +123,10 @@ def _no_cause(story: BisectStory) -> Text:
         suspects=story.joined((code(name),) for name in bisect.suspects) or story.words("bisect.nobody"),
         reason=story.words.reason(bisect_next.why_not_run(story)),
     )
+    if not bisect.fixes:
+        return found
+    best = story.fill("bisect.answer.best", change=story.change(bisect.fixes[0].change))
+    return (*spans(found), story.words("bisect.gap"), *spans(best))
 
 
 def _box(story: BisectStory) -> Alert:
@@ -158,9 +175,9 @@ def peak_of(story: BisectStory, trial_id: str) -> str:
     """Reserved bytes at a trial's peak; a dash where it ended before it had one."""
     trial = story.trial(trial_id)
     value = measured(trial, "peak_reserved_bytes")
-    if isinstance(value, Unavailable):
-        return story.words("bisect.no_peak")
     at_failure = trial is not None and trial.status in FAILS
+    if isinstance(value, Unavailable) or (at_failure and not story.is_out_of_memory):
+        return story.words("bisect.no_peak")
     return story.words("bisect.peak.until_failure" if at_failure else "bisect.peak.whole", size=format_bytes(value))
 
 

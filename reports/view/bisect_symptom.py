@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from ilora_diag.schema import OUT_OF_MEMORY, FailureSignature, Unavailable
+from ilora_diag.schema import FailureSignature, Unavailable
 from ilora_diag.schema.bisect import Purpose
 from ilora_diag.units import format_bytes
 from reports.blocks import Block, Code, Paragraph, Section, Span, Table, Text, code
@@ -25,12 +25,6 @@ def first_line(text: str) -> str:
     """The first line of an error, cut where it gets long."""
     line = text.strip().partition("\n")[0]
     return line if len(line) <= _LONGEST else f"{line[:_LONGEST].rstrip()} ..."
-
-
-def is_out_of_memory(story: BisectStory) -> bool:
-    """Whether memory explains the failure."""
-    signature = story.bisect.signature
-    return not isinstance(signature, Unavailable) and signature.family in OUT_OF_MEMORY
 
 
 def in_one_line(story: BisectStory) -> Text:
