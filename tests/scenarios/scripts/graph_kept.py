@@ -5,8 +5,8 @@ from torch.utils.data import DataLoader
 device = "cuda"
 model = opt(layers=2).to(device)
 optimizer = torch.optim.AdamW(model.parameters(), lr=1e-4)
-loader = DataLoader(Titles(512, 128), batch_size=16)
-fixed = torch.stack([Titles(8, 128, seed=1)[index] for index in range(8)]).to(device)
+loader = DataLoader(Titles(4096, 256), batch_size=256)
+fixed = Titles(144, 256, seed=1).ids.to(device)
 curve = []
 
 model.train()
