@@ -8,6 +8,7 @@ from typing import Annotated
 import typer
 
 from ilora_diag.cli.bisect_oom import bisect_oom
+from ilora_diag.cli.bundle import bundle
 from ilora_diag.cli.env_check import env_check
 from ilora_diag.cli.estimate import estimate
 from ilora_diag.cli.explain import explain
@@ -41,6 +42,7 @@ def build_app() -> typer.Typer:
     )
     app.callback()(_options)
     app.command("bisect-oom", cls=ScriptAfter)(bisect_oom)
+    app.command("bundle")(bundle)
     app.command("env-check")(env_check)
     app.command("estimate")(estimate)
     app.command("explain")(explain)

@@ -15,6 +15,8 @@ from reports.messages import (
     bisect_ja,
     bisect_plan_en,
     bisect_plan_ja,
+    bundle_en,
+    bundle_ja,
     checks_en,
     checks_ja,
     en,
@@ -42,6 +44,7 @@ REASONS = {"en": en.REASONS, "ja": (*ja.REASONS, *explain_ja.REASONS, *snapshot_
 LANGUAGES: Mapping[str, Mapping[str, str]] = {
     "en": _merged(
         en.MESSAGES,
+        bundle_en.MESSAGES,
         checks_en.MESSAGES,
         estimate_en.MESSAGES,
         explain_en.MESSAGES,
@@ -54,6 +57,7 @@ LANGUAGES: Mapping[str, Mapping[str, str]] = {
     ),
     "ja": _merged(
         ja.MESSAGES,
+        bundle_ja.MESSAGES,
         checks_ja.MESSAGES,
         estimate_ja.MESSAGES,
         explain_ja.MESSAGES,

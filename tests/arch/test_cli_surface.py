@@ -12,6 +12,15 @@ from ilora_diag.cli.app import build_app
 from ilora_diag.cli.exit_codes import ExitCode
 
 SURFACE = {
+    "bundle": {
+        "run": ("argument",),
+        "out": ("--out",),
+        "preview": ("--preview",),
+        "hide": ("--hide",),
+        "force": ("--force",),
+        "as_json": ("--json",),
+        "lang": ("--lang",),
+    },
     "env-check": {
         "as_json": ("--json",),
         "facts": ("--facts",),
@@ -124,6 +133,7 @@ def test_help_loads_nothing_heavy() -> None:
     )
     for args in (
         ["--help"],
+        ["bundle", "--help"],
         ["env-check", "--help"],
         ["estimate", "--help"],
         ["train", "--help"],

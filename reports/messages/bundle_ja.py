@@ -1,0 +1,51 @@
+"""Japanese, of archives for bug reports."""
+# ruff: noqa: RUF001 - full-width punctuation is what Japanese is written with
+
+from __future__ import annotations
+
+MESSAGES = {
+    "bundle.title": "{run} のアーカイブ",
+    "bundle.summary.preview": "収録予定は {num} ファイル、{size} です。まだ何も書き込んでいません。",
+    "bundle.summary.checked": "{num} ファイル、{size} を収録しました。書き込み後に読み直し、既知の値や"
+    "秘密情報らしい文字列が残っていないことを確認しました。",
+    "bundle.replaced": "置き換えたもの: {counts}。",
+    "bundle.stays": "どこにも送信しません。モデルやデータセットの名前など、利用者にしか機密と"
+    "分からない語はそのまま残ります。--hide で指定した語も置き換えます。",
+    "bundle.written": "出力先: {path}（送る前に中身を確認してください）",
+    "bundle.files.title": "収録するもの",
+    "bundle.left_out.title": "収録しないもの",
+    "bundle.left_out.none": "除外したファイルはありません。",
+    "bundle.column.file": "ファイル",
+    "bundle.column.size": "サイズ",
+    "bundle.column.replaced": "置き換えた箇所",
+    "bundle.column.why": "理由",
+    "bundle.count": "{kind} {num}",
+    "bundle.nothing": "なし",
+    "bundle.kind.home": "ホームフォルダ",
+    "bundle.kind.host": "ホスト名",
+    "bundle.kind.ip": "IP アドレス",
+    "bundle.kind.mac": "MAC アドレス",
+    "bundle.kind.mail": "メールアドレス",
+    "bundle.kind.name": "氏名",
+    "bundle.kind.output": "スクリプトの出力",
+    "bundle.kind.path": "パス",
+    "bundle.kind.row": "データの行",
+    "bundle.kind.secret": "秘密情報",
+    "bundle.kind.text": "置き換えきれなかったテキスト",
+    "bundle.kind.url": "URL",
+    "bundle.kind.user": "ユーザー名",
+    "bundle.kind.uuid": "デバイスの識別子",
+    "bundle.kind.word": "指定された語",
+    "bundle.why.data": "データ、プロンプト、または回答",
+    "bundle.why.output": "スクリプトの出力にはデータが含まれうるため",
+    "bundle.why.weights": "重み",
+    "bundle.why.pickle": "pickle は読み込み時にコードが実行されるため",
+    "bundle.why.link": "リンク",
+    "bundle.why.special": "通常のファイルでもフォルダでもない",
+    "bundle.why.too_large": "大きすぎる",
+    "bundle.why.too_many": "ファイル数が多すぎる",
+    "bundle.why.not_text": "想定した形式のテキストではない",
+    "bundle.why.unreadable": "読み取れない",
+    "bundle.why.pseudonyms": "仮名と実名の対応表",
+    "bundle.why.not_listed": "収録対象として登録されていない種類",
+}
