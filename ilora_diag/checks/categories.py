@@ -104,10 +104,45 @@ CATEGORIES: tuple[Category, ...] = (
     Category("TRN002", "device_mismatch", 12, ERROR, "Tensors of one operation lie on different devices."),
     Category("TRN003", "reentrant_checkpoint", 12, ERROR, "Gradient checkpointing runs a graph twice."),
     Category("TRN004", "frozen_input_checkpoint", 12, ERROR, "Gradient checkpointing gets inputs without gradient."),
+    Category("TRN005", "retained_graph", 12, ERROR, "Results are kept with the graph that made them, step after step."),
+    Category("TRN006", "retained_outputs", 12, ERROR, "Results of earlier steps are kept on the card."),
+    Category(
+        "TRN007", "second_model_copy", 12, ERROR, "Weights are on the card twice, or were replaced and are still held."
+    ),
+    Category(
+        "TRN008", "kv_cache_in_training", 12, ERROR, "Keys and values are cached for a generation that never comes."
+    ),
+    Category("TRN009", "hidden_states_output", 12, ERROR, "The hidden states of every layer are asked for."),
+    Category(
+        "TRN010", "dense_expert_outputs", 12, ERROR, "The output of every expert is written out before they are mixed."
+    ),
+    Category(
+        "TRN011", "full_logits", 12, ERROR, "Logits over the vocabulary are computed where no label asks for them."
+    ),
+    Category(
+        "TRN012",
+        "padding_to_max",
+        12,
+        ERROR,
+        "Samples are padded to the longest that is allowed, not to the longest that is there.",
+    ),
+    Category("TRN013", "eager_attention", 12, ERROR, "Attention writes out the scores of every head."),
+    Category(
+        "TRN014",
+        "optimizer_states",
+        12,
+        ERROR,
+        "The optimizer keeps states of more parameters than are meant to train.",
+    ),
+    Category("TRN015", "placement_tensor", 12, ERROR, "One tensor cannot be placed on the card."),
+    Category("TRN016", "batch_too_large", 12, ERROR, "The batch needs more than the card has."),
+    Category("TRN017", "sequence_too_long", 12, ERROR, "The samples are longer than the card can take."),
     Category("UNK001", "unknown", 12, ERROR, "Something is wrong, and the facts do not decide what."),
 )
 BY_CODE = {row.code: row for row in CATEGORIES}
 BY_CATEGORY = {row.category: row for row in CATEGORIES}
+FOUND_BY_TRIALS = frozenset(row.category for row in CATEGORIES if row.code[:3] == "TRN" and row.code > "TRN004")
+"""No message names these and no fact of a machine shows them: `bisect-oom` does."""
 HEALTHY = "healthy"
 """The word for no finding at all; it has no code."""
 VOCABULARY = (*BY_CATEGORY, HEALTHY)

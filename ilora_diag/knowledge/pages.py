@@ -5,10 +5,11 @@ from __future__ import annotations
 import re
 from difflib import get_close_matches
 
-from ilora_diag.checks.categories import BY_CATEGORY, BY_CODE, CATEGORIES, Category
+from ilora_diag.checks.categories import BY_CATEGORY, BY_CODE, CATEGORIES, FOUND_BY_TRIALS, Category
 from ilora_diag.knowledge.codes import CodeRow, code_rows, named_code
 from ilora_diag.knowledge.signatures import Signature, compiled, find_signature, load_signatures
 from ilora_diag.schema.explain_page import ExplainIndex, ExplainPage, IndexEntry, PageCause
+from reports.messages import Words
 
 _XID = re.compile(r"(?i)xid[ :=]*(\d{1,3})")
 _NUMBER = re.compile(r"(?i)(?:(cuda|nvml|error)[ :=]*)?(\d{1,3})")
@@ -50,6 +51,8 @@ def _meaning(row: Category, lang: str) -> str:
     """One sentence for a finding. The checks' own sentences have numbers in them, so the vocabulary's word is used."""
     if lang == "en":
         return row.meaning.rstrip(".")
+    if row.category in FOUND_BY_TRIALS:
+        return Words(lang)(f"check.{row.code}.title").rstrip("\N{IDEOGRAPHIC FULL STOP}")
     return next(
         (
             cause.text(lang)
@@ -95,6 +98,8 @@ def _signature_page(signature: Signature, lang: str) -> ExplainPage:
 
 
 def _finding_page(row: Category, lang: str) -> ExplainPage:
+    if row.category in FOUND_BY_TRIALS:
+        return _trial_page(row, lang)
     using = [one for one in load_signatures() if any(cause.category == row.category for cause in one.causes)]
     return ExplainPage(
         code=row.code,
@@ -103,6 +108,21 @@ def _finding_page(row: Category, lang: str) -> ExplainPage:
         lines=(("category", row.category), ("level", f"L{row.layer}")),
         fix=next((one.fix(lang) for one in using if one.category == row.category), ""),
         related=tuple(one.id for one in using),
+        lang=lang,
+    )
+
+
+def _trial_page(row: Category, lang: str) -> ExplainPage:
+    """A cause that no message names and no fact of the machine shows: trials find it."""
+    words = Words(lang)
+    consequence, why = words(f"check.{row.code}.consequence"), words(f"bisect.root.{row.category}")
+    return ExplainPage(
+        code=row.code,
+        kind="finding",
+        title=_meaning(row, lang),
+        text=f"{consequence}{words('bisect.gap')}{why}",
+        lines=(("category", row.category), ("level", f"L{row.layer}"), ("found_by", "ilora-diag bisect-oom")),
+        fix=words(f"bisect.permanent.{row.category}"),
         lang=lang,
     )
 

@@ -137,5 +137,6 @@ MESSAGES = {
     "explain.step.metal": "Metal memory of this process outside PyTorch {other}",
     "explain.step.above_limit": "PyTorch already holds more than the limit: it was lowered, or is set very low",
     "explain.page.level": "Layer {level} of the order in which causes are decided",
+    "explain.page.found_by": "Found by: {found_by}",
     "explain.page.action": "NVIDIA recommends: {action}",
 }

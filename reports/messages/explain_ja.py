@@ -146,5 +146,6 @@ MESSAGES = {
     "explain.step.metal": "PyTorch の外にあるこのプロセスの Metal メモリ {other}",
     "explain.step.above_limit": "PyTorch は既に上限を超えて保持している: 上限が下げられたか、極端に低い",
     "explain.page.level": "原因を判定する順序の第 {level} 層",
+    "explain.page.found_by": "見つけ方: {found_by}",
     "explain.page.action": "NVIDIA の推奨: {action}",
 }

@@ -8,9 +8,11 @@ from pathlib import Path
 import pytest
 
 from benchmarks.diagnosis_cases import MUTATIONS, mutated
-from ilora_diag.checks.categories import BY_CATEGORY, BY_CODE, CATEGORIES, VOCABULARY
+from ilora_diag.bisect.catalogue import NEW_CATEGORIES
+from ilora_diag.checks.categories import BY_CATEGORY, BY_CODE, CATEGORIES, FOUND_BY_TRIALS, VOCABULARY
 from ilora_diag.checks.judging import judge
 from ilora_diag.checks.layers import SECTIONS
+from ilora_diag.knowledge.pages import find_page
 from reports.messages import LANGUAGES, Words
 from reports.view.env_check import finding_consequence, finding_title
 
@@ -24,7 +26,9 @@ PROMISED = (
     "acs_p2p "
     "masked_oom oom_live_tensors oom_fragmentation oom_other_process oom_capacity_smaller host_oom_kill exclusive_mode "
     "ecc_or_remap xid_hardware gpu_fell_off_bus checkpoint_pickle device_mismatch reentrant_checkpoint "
-    "frozen_input_checkpoint healthy unknown"
+    "frozen_input_checkpoint healthy unknown "
+    "retained_graph retained_outputs second_model_copy kv_cache_in_training hidden_states_output dense_expert_outputs "
+    "full_logits padding_to_max eager_attention optimizer_states placement_tensor batch_too_large sequence_too_long"
 )
 CODES = (
     "HWR001 HWR002 HWR003 DRV001 DRV002 DRV003 DRV004 DRV005 DRV006 DRV007 DRV008 DRV009 DRV010 BLD001 BLD002 "
@@ -33,7 +37,8 @@ CODES = (
     "ALC002 ALC003 "
     "ALC004 ALC005 ALC006 ALC007 SHM001 SHM002 LIM001 P2P001 MEM001 MEM002 MEM003 MEM004 MEM005 MEM006 MEM007 "
     "DEV001 DEV002 "
-    "TRN001 TRN002 TRN003 TRN004 UNK001"
+    "TRN001 TRN002 TRN003 TRN004 "
+    "TRN005 TRN006 TRN007 TRN008 TRN009 TRN010 TRN011 TRN012 TRN013 TRN014 TRN015 TRN016 TRN017 UNK001"
 )
 
 
@@ -44,6 +49,25 @@ def test_codes_are_frozen_and_stand_once() -> None:
 
 def test_every_promised_word_is_there() -> None:
     assert set(PROMISED.split()) <= set(VOCABULARY)
+
+
+def test_what_only_trials_find_is_in_the_vocabulary() -> None:
+    assert frozenset(NEW_CATEGORIES) == FOUND_BY_TRIALS
+    meanings = {word: BY_CATEGORY[word].meaning for word in NEW_CATEGORIES}
+    assert meanings == NEW_CATEGORIES
+
+
+@pytest.mark.parametrize("lang", LANGUAGES)
+@pytest.mark.parametrize("word", sorted(NEW_CATEGORIES))
+def test_what_only_trials_find_has_a_page_with_a_way_out(word: str, lang: str) -> None:
+    page = find_page(word, lang)
+    assert page is not None
+    assert page.code == BY_CATEGORY[word].code
+    assert page.text
+    assert page.fix
+    assert dict(page.lines)["found_by"] == "ilora-diag bisect-oom"
+    if lang == "ja":
+        assert all(re.search(r"[\u3040-\u30ff]", text) for text in (page.title, page.text, page.fix))
 
 
 def test_every_layer_has_a_section() -> None:
