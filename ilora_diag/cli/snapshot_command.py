@@ -13,6 +13,7 @@ from ilora_diag.cli.estimate_command import NO_ANSWER
 from ilora_diag.cli.exit_codes import CommandError, ExitCode
 from ilora_diag.cli.streams import Lang, chosen_lang, emit, note, wants_colour
 from ilora_diag.engine.estimate_run import EstimateError
+from ilora_diag.engine.host_memory import free_host_memory
 from ilora_diag.engine.redact import redact, this_identity
 from ilora_diag.engine.snapshot_run import RecordRequest, record_configuration
 from ilora_diag.memory.snapshot import analyse_file
@@ -87,7 +88,7 @@ def _show(file: Path, request: SnapshotRequest, *, lang: Lang | None) -> ExitCod
     """Read, analyse, show."""
     language = chosen_lang(lang, os.environ)
     try:
-        found = analyse_file(file, max_bytes=parse_bytes(request.max_size))
+        found = analyse_file(file, max_bytes=parse_bytes(request.max_size), free_bytes=free_host_memory())
     except UnitError as error:
         raise CommandError(f"--max-size {error}", ExitCode.USAGE) from error
     except SnapshotFileError as error:

@@ -15,9 +15,14 @@ _LEAST_BYTES = 2 << 30
 
 def host_memory_for_a_trial(root: Path = Path("/")) -> int | None:
     """Most of what is free now, within the limit of our control group; None where that is not known, or very little."""
-    free = [size for size in (_available(root), _room(root)) if size is not None]
-    limit = int(min(free) * _SHARE) if free else 0
+    limit = int((free_host_memory(root) or 0) * _SHARE)
     return limit if limit >= _LEAST_BYTES else None
+
+
+def free_host_memory(root: Path = Path("/")) -> int | None:
+    """Bytes that are free now, within the limit of our control group; None where that is not known."""
+    free = [size for size in (_available(root), _room(root)) if size is not None]
+    return min(free, default=None)
 
 
 def _available(root: Path) -> int | None:

@@ -28,13 +28,13 @@ _DEFAULTS: Mapping[str, tuple[object, ...]] = {
 }
 
 
-def analyse_file(path: Path, *, max_bytes: int = MAX_SNAPSHOT_BYTES) -> Snapshot:
-    """Read a file and say what it holds.
+def analyse_file(path: Path, *, max_bytes: int = MAX_SNAPSHOT_BYTES, free_bytes: int | None = None) -> Snapshot:
+    """Read a file and say what it holds; `max_bytes` and `free_bytes` bound it as in `read_snapshot`.
 
     Raises:
         SnapshotFileError: as `read_snapshot`; also where its parts contradict each other.
     """
-    return analyse(read_snapshot(path, max_bytes=max_bytes))
+    return analyse(read_snapshot(path, max_bytes=max_bytes, free_bytes=free_bytes))
 
 
 def analyse(raw: RawSnapshot) -> Snapshot:

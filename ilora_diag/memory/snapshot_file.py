@@ -23,6 +23,7 @@ from typing import Any, BinaryIO, NoReturn
 from ilora_diag.memory.snapshot_errors import DamageError, SnapshotFileError
 from ilora_diag.memory.snapshot_layout import EventDict, SegmentDict, checked_layout
 from ilora_diag.memory.snapshot_scan import scan
+from ilora_diag.units import format_bytes
 
 __all__ = ["MAX_SNAPSHOT_BYTES", "RawSnapshot", "SnapshotFileError", "read_snapshot"]
 
@@ -30,6 +31,10 @@ MAX_SNAPSHOT_BYTES = 2 << 30
 """Larger pickles (after decompression) are refused unless the caller raises the limit."""
 
 _CHUNK_BYTES = 1 << 20
+_TIMES_LENGTH = 5
+"""Memory of the objects by the length of their pickle: 3.6 to 4.5 times for recordings and for made ones of 80 MB and
+300 MB (benchmarks/RESULTS.md); the analysis reuses them."""
+
 _GZIP, _XZ, _BZIP2, _ZSTD = b"\x1f\x8b", b"\xfd7zXZ\x00", b"BZh", b"\x28\xb5\x2f\xfd"
 _NOT_READABLE = (OSError, EOFError, lzma.LZMAError, zlib.error)
 
@@ -57,14 +62,18 @@ class RawSnapshot:
     unread_keys: tuple[str, ...] = ()
 
 
-def read_snapshot(path: Path | str, *, max_bytes: int = MAX_SNAPSHOT_BYTES) -> RawSnapshot:
+def read_snapshot(
+    path: Path | str, *, max_bytes: int = MAX_SNAPSHOT_BYTES, free_bytes: int | None = None
+) -> RawSnapshot:
     """The snapshot in a .pickle file, also one compressed with xz, gzip or bzip2 (told by content, not by name).
 
     Nothing the file says is executed: it may hold dicts, lists, tuples, strings and numbers, and nothing else.
 
     Args:
         path: the file.
-        max_bytes: refuse a pickle that is longer than this once decompressed. Reading takes several times its length.
+        max_bytes: refuse a pickle that is longer than this once decompressed.
+        free_bytes: memory that may be taken; reading takes several times the pickle's length, and one that would take
+            more than this is refused before it does. None: not known.
 
     Raises:
         SnapshotFileError: not a file, not a snapshot, hostile, damaged, too large, or of a layout not known here.
@@ -72,7 +81,8 @@ def read_snapshot(path: Path | str, *, max_bytes: int = MAX_SNAPSHOT_BYTES) -> R
     file = Path(path)
     try:
         with _no_cycle_search():
-            return RawSnapshot(path=file, **checked_layout(_unpickle(_read_pickle(file, max_bytes))))
+            _look_through(file, max_bytes, free_bytes)
+            return RawSnapshot(path=file, **checked_layout(_unpickle(file)))
     except DamageError as damage:
         raise SnapshotFileError(file, str(damage)) from damage.__cause__
     except FileNotFoundError as error:
@@ -95,7 +105,23 @@ def _no_cycle_search() -> Iterator[None]:
             gc.enable()
 
 
-def _read_pickle(path: Path, max_bytes: int) -> bytes:
+def _look_through(path: Path, max_bytes: int, free_bytes: int | None) -> None:
+    """Scan the pickle before anything of it runs; its bytes are gone when its objects are made."""
+    with _opened(path) as stream:
+        data = _read_limited(stream, max_bytes)
+    needed = len(data) * _TIMES_LENGTH
+    if free_bytes is not None and needed > free_bytes:
+        raise DamageError(
+            f"holds {len(data)} bytes, and reading it takes about {format_bytes(needed)} of memory, of which "
+            f"{format_bytes(free_bytes)} are free here: read it on a larger machine, or record fewer events "
+            "(torch.cuda.memory._record_memory_history(max_entries=100000))"
+        )
+    scan(data)
+
+
+@contextmanager
+def _opened(path: Path) -> Iterator[BinaryIO]:
+    """The pickle as a stream, unpacked."""
     with path.open("rb") as raw:
         magic = raw.read(6)
         raw.seek(0)
@@ -103,10 +129,11 @@ def _read_pickle(path: Path, max_bytes: int) -> bytes:
             raise DamageError("is empty")
         opener = _opener(magic)
         if opener is None:
-            return _read_limited(raw, max_bytes)
+            yield raw
+            return
         try:
             with opener(raw) as unpacked:
-                return _read_limited(unpacked, max_bytes)
+                yield unpacked
         except _NOT_READABLE as error:
             raise DamageError(f"is damaged or cut short: {error}") from error
 
@@ -140,10 +167,10 @@ def _read_limited(stream: BinaryIO, max_bytes: int) -> bytes:
     return parts.getvalue()
 
 
-def _unpickle(data: bytes) -> object:
-    scan(data)
+def _unpickle(path: Path) -> object:
     try:
-        return _PlainUnpickler(io.BytesIO(data)).load()
+        with _opened(path) as stream:
+            return _PlainUnpickler(stream).load()
     except RecursionError as error:
         raise DamageError("is nested deeper than any snapshot") from error
     except (

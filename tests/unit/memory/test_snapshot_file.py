@@ -123,6 +123,15 @@ def test_a_bomb_stops_at_the_limit_which_can_be_raised(tmp_path: Path, pack: Any
     assert read_snapshot(path, max_bytes=4_000_000).unread_keys == ("x",)
 
 
+def test_a_file_that_memory_is_too_small_for_is_refused_before_it_is_unpickled(
+    tmp_path: Path, snapshot: dict[str, Any]
+) -> None:
+    path = write(tmp_path, snapshot)
+    size = path.stat().st_size
+    assert "are free here" in refusal(path, free_bytes=5 * size - 1)
+    assert read_snapshot(path, free_bytes=5 * size).segments
+
+
 def test_what_is_not_there_or_is_a_folder_is_said(tmp_path: Path) -> None:
     assert "does not exist" in refusal(tmp_path / "none.pickle")
     assert "cannot be read" in refusal(tmp_path)
