@@ -1,4 +1,5 @@
-"""A stand-in for `torch._dynamo`, which optimizers import at their first step only to say they must not be compiled.
+"""A stand-in for `torch._dynamo`, which optimizers import at their first step only to say they must not be compiled, and
+non-reentrant checkpointing to read a setting.
 
 The import takes three seconds, and nothing is compiled on the virtual device, so "do not compile this" is granted at
 once. Where the real module is loaded already, it stays. Whoever asks the stand-in for anything else gets the real
@@ -21,12 +22,28 @@ from probes.virtual.patches import Patches
 _NAME = "torch._dynamo"
 
 
+class _Settings:
+    """`torch._dynamo.config`, as far as code asks it that compiles nothing; anything else brings the real module in.
+
+    Checkpointing reads whether it may be traced by torch.fx, which it is not; the value is PyTorch's default.
+    """
+
+    error_on_nested_fx_trace = True
+
+    def __init__(self, stand_in: _StandIn) -> None:
+        self._stand_in = stand_in
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._stand_in.give_way().config, name)
+
+
 class _StandIn(ModuleType):
-    """Answers what optimizers ask; anything else brings the real module in."""
+    """Answers what optimizers and checkpointing ask; anything else brings the real module in."""
 
     def __init__(self, patches: Patches) -> None:
         super().__init__(_NAME)
         self._patches = patches
+        self.config = _Settings(self)
         self._touched: list[Callable[..., Any]] = []
 
     def disable(self, fn: Any = None, recursive: bool = True, **_: Any) -> Any:
