@@ -27,11 +27,16 @@ ROOMY_BYTES = 1 << 40
 
 def make_requests(request: BisectRequest) -> Callable[[Settings], TrialRequest]:
     """A function from what a trial sets beyond the failing configuration to the request."""
+    is_virtual = request.device.startswith("virtual:")
 
     def make(changes: Settings) -> TrialRequest:
         settings = {**dict(request.base), **dict(changes)}
-        if request.device.startswith("virtual:") is False:
-            settings = {key: value for key, value in settings.items() if not key.startswith("device.")}
+        # A level sets None where it takes something of the card back: its own size, nobody else on it.
+        dropped = [
+            key for key, value in settings.items() if key.startswith("device.") and (value is None or not is_virtual)
+        ]
+        for key in dropped:
+            del settings[key]
         return TrialRequest(
             id="T-00",
             target=request.target,
