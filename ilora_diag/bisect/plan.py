@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from itertools import count
 
+from ilora_diag.bisect.evidence import levels_to_rule_out
 from ilora_diag.bisect.found import SearchOptions
 from ilora_diag.bisect.oracle import Assignment, Observation, Verdict
 from ilora_diag.bisect.order import ranked
@@ -35,18 +36,24 @@ def plan(factors: Sequence[Factor], options: SearchOptions, not_applicable: tupl
 
 
 def _schedule(factors: Sequence[Factor], options: SearchOptions) -> tuple[PlannedTrial, ...]:
-    alone = Purpose.EFFECT if options.mode == "full" else Purpose.REPAIR
     middle = options.controls // 2
     rows = [
         PlannedTrial(purpose=Purpose.PREFLIGHT_FAIL, num=options.repeats),
         PlannedTrial(purpose=Purpose.PREFLIGHT_MILD),
-        *(PlannedTrial(purpose=alone, factor=factor.name, level=factor.mildest) for factor in ranked(factors)),
+        *(row for factor in ranked(factors) for row in _alone(factor, options)),
         PlannedTrial(purpose=Purpose.CONTROL, num=middle),
         PlannedTrial(purpose=Purpose.SUFFICIENT),
         PlannedTrial(purpose=Purpose.FINAL, num=options.final_repeats),
         PlannedTrial(purpose=Purpose.CONTROL, num=options.controls - middle),
     ]
     return tuple(row for row in rows if row.num > 0)
+
+
+def _alone(factor: Factor, options: SearchOptions) -> list[PlannedTrial]:
+    if options.mode == "fast":
+        return [PlannedTrial(purpose=Purpose.REPAIR, factor=factor.name, level=factor.mildest)]
+    levels = sorted(levels_to_rule_out(factor))
+    return [PlannedTrial(purpose=Purpose.EFFECT, factor=factor.name, level=level) for level in levels]
 
 
 def _causes(factors: Sequence[Factor]) -> list[tuple[Factor, tuple[str, int]]]:

@@ -4,12 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
+from ilora_diag.bisect.evidence import levels_to_rule_out
 from ilora_diag.bisect.found import SearchOptions
 from ilora_diag.bisect.ledger import Ledger, without
 from ilora_diag.bisect.oracle import Verdict
 from ilora_diag.bisect.preflight import Reference
 from ilora_diag.bisect.quickxplain import quickxplain
-from ilora_diag.schema.bisect import FactorKind, Purpose
+from ilora_diag.schema.bisect import Purpose
 
 
 def find_repair(ledger: Ledger, reference: Reference, options: SearchOptions) -> dict[str, int]:
@@ -30,10 +31,8 @@ def find_repair(ledger: Ledger, reference: Reference, options: SearchOptions) ->
 def _effects(ledger: Ledger, levels: dict[str, int]) -> dict[str, int]:
     """Try every factor alone, the first that passes is returned; unordered ones at every level."""
     first: dict[str, int] = {}
-    for name in ledger.factors:
-        factor = ledger.factors[name]
-        every = factor.kind is FactorKind.UNORDERED or not factor.expects_monotone
-        for level in range(1, len(factor.levels)) if every else (factor.mildest,):
+    for name, factor in ledger.factors.items():
+        for level in sorted(levels_to_rule_out(factor)):
             ledger.ask({name: level}, Purpose.EFFECT)
     for name, level in levels.items():
         factor = ledger.factors[name]

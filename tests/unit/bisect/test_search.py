@@ -270,6 +270,9 @@ def test_a_plan_is_what_the_search_does() -> None:
     assert purposes[0] is Purpose.PREFLIGHT_FAIL
     assert {row.factor for row in made.trials if row.factor} == {one.name for one in FACTORS}
     assert plan((), SearchOptions()).most == 4
+    part = factor("part", 3, kind=FactorKind.UNORDERED, expects_monotone=False)
+    full = plan((*FACTORS, part), SearchOptions(mode="full"))
+    assert [row.level for row in full.trials if row.factor == "part"] == [1, 2]
 
 
 @pytest.mark.parametrize(
