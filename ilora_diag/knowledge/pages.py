@@ -48,20 +48,11 @@ def near(code: str) -> tuple[str, ...]:
 
 
 def _meaning(row: Category, lang: str) -> str:
-    """One sentence for a finding. The checks' own sentences have numbers in them, so the vocabulary's word is used."""
-    if lang == "en":
-        return row.meaning.rstrip(".")
+    """One line for a finding. The titles of what facts show have numbers in them; a page has none to fill in."""
+    words = Words(lang)
     if row.category in FOUND_BY_TRIALS:
-        return Words(lang)(f"check.{row.code}.title").rstrip("\N{IDEOGRAPHIC FULL STOP}")
-    return next(
-        (
-            cause.text(lang)
-            for signature in load_signatures()
-            for cause in signature.causes
-            if cause.category == row.category
-        ),
-        row.meaning.rstrip("."),
-    )
+        return words(f"check.{row.code}.title").rstrip(".\N{IDEOGRAPHIC FULL STOP}")
+    return words(f"check.{row.code}.meaning")
 
 
 def _signature_page(signature: Signature, lang: str) -> ExplainPage:
