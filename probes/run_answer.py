@@ -45,6 +45,7 @@ class Run:
         ended: how it came to its end.
         stop: what counted its steps.
         begin: `time.perf_counter()` when the process began its work.
+        started: other processes that it started.
     """
 
     station: Station
@@ -52,6 +53,7 @@ class Run:
     ended: Ended
     stop: Stop
     begin: float
+    started: tuple[str, ...] = ()
 
 
 def answer(run: Run) -> ScriptRun:
@@ -77,6 +79,7 @@ def answer(run: Run) -> ScriptRun:
         moment=_moment(station, stand, last_step),
         num_refused=len(station.refused),
         estimate=_estimate(run, end, stand, max(last_step, stop.steps)),
+        started=run.started,
     )
 
 

@@ -69,14 +69,16 @@ def _answered(arguments: argparse.Namespace, channel: str, begin: float) -> int:
     from ilora_diag.schema import to_json
     from probes.run_answer import Run, answer
     from probes.run_launch import Ended, Launch, launch
+    from probes.run_started import Started
     from probes.run_stop import Stop
+    from probes.virtual.patches import Patches
 
     what = Launch(script=arguments.script, is_module=arguments.is_module, args=tuple(arguments.args))
     _unbuffered()
     with _station(arguments) as station:
 
         def tell(ended: Ended) -> None:
-            run = Run(station=station, launch=what, ended=ended, stop=stop, begin=begin)
+            run = Run(station=station, launch=what, ended=ended, stop=stop, begin=begin, started=tuple(started.told))
             _send(to_json(answer(run)), channel)
 
         def end_now() -> None:
@@ -84,8 +86,9 @@ def _answered(arguments: argparse.Namespace, channel: str, begin: float) -> int:
             sys.stdout.flush()
             os._exit(EXIT_OK)
 
+        started = Started()
         stop = Stop(max_steps=arguments.max_steps, stand=station.stand, end_now=end_now)
-        with stop.watching(), _counting_backward(station, stop):
+        with Patches() as patches, started.watching(patches), stop.watching(), _counting_backward(station, stop):
             ended = launch(what, station.stand)
         _show(ended, what)
         tell(ended)

@@ -75,6 +75,7 @@ class ScriptRun:
         moment: where it stood then.
         num_refused: out-of-memory errors on the way, those that the script caught included.
         estimate: memory until the end; unavailable where nothing was put on the card.
+        started: Python programs and functions it ran in processes of their own, whose memory is not in the estimate.
     """
 
     SCHEMA: ClassVar[str] = "run"
@@ -90,6 +91,7 @@ class ScriptRun:
     moment: Moment
     num_refused: int
     estimate: Known[Estimate]
+    started: tuple[str, ...] = ()
 
     def __post_init__(self) -> None:
         require_sizes(steps=self.steps, num_refused=self.num_refused)

@@ -14,6 +14,9 @@ MESSAGES = {
     "run.end.not_carried": "{script} asked for something outside the virtual device, after {steps}: {message}",
     "run.end.failed": "{script} failed after {steps} with {type}: {message}",
     "run.stood": "Memory then: {allocated} allocated, {reserved} reserved, in {place}, module {module}.",
+    "run.started.virtual": "It started other processes, whose memory is not in these figures. Programs among them see "
+    "this machine as it is, not the virtual card: {commands}",
+    "run.started.cuda": "It started other processes, whose memory is not in these figures: {commands}",
     "run.traceback": "Traceback",
     "run.nothing": "There are no figures: {reason}.",
 }

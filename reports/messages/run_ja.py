@@ -15,6 +15,9 @@ MESSAGES = {
     "run.end.not_carried": "{script} は {steps} の後、仮想デバイスの範囲外の機能を呼びました: {message}",
     "run.end.failed": "{script} は {steps} の後、{type} で失敗しました: {message}",
     "run.stood": "その時点のメモリ: allocated {allocated}、reserved {reserved}（{place}、モジュール {module}）。",
+    "run.started.virtual": "スクリプトは別のプロセスを起動しました。そのメモリはこの数値に含まれません。"
+    "起動されたプログラムには仮想カードではなく、実際のマシンがそのまま見えています: {commands}",
+    "run.started.cuda": "スクリプトは別のプロセスを起動しました。そのメモリはこの数値に含まれません: {commands}",
     "run.traceback": "トレースバック",
     "run.nothing": "数値はありません: {reason}。",
 }

@@ -78,6 +78,10 @@ def _ending(run: ScriptRun, words: Words) -> list[Block]:
     else:
         blocks.append(Alert(kind="caution", text=(strong(_headline(run, words)),)))
         blocks.append(Paragraph(text=_stood(run, words)))
+    if run.started:
+        kind = "virtual" if run.device.startswith("virtual:") else "cuda"
+        told = words(f"run.started.{kind}", commands="; ".join(run.started))
+        blocks.append(Alert(kind="warning", text=told))
     if run.error is not None:
         trace = Code(text=run.error.traceback, language="text")
         blocks.append(Details(summary=words("run.traceback"), blocks=(trace,)))

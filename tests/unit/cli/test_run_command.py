@@ -145,3 +145,40 @@ def test_a_deadline_counts_before_the_end_it_caused() -> None:
     late = ScriptResult(run=ended(ScriptEnd.INTERRUPTED, 130), timed_out=True, stopped=False)
     assert exit_code(late) is ExitCode.DEADLINE
     assert exit_code(replace(late, timed_out=False)) is ExitCode.INTERRUPTED
+
+
+STARTER = """
+import os, subprocess, sys
+import torch
+from torch.utils.data import DataLoader
+
+def elsewhere():
+    pass
+
+if __name__ == "__main__":
+    weight = torch.nn.Parameter(torch.ones(1 << 20, device="cuda"))
+    for _ in DataLoader([0, 1], num_workers=1):
+        weight.sum().backward()
+    subprocess.run(["uname"], stdout=subprocess.DEVNULL)
+    if "--alone" not in sys.argv:
+        subprocess.run([sys.executable, "-c", "import os"])
+        os.system("python3 -c 'import sys'")
+        torch.multiprocessing.get_context("fork").Process(target=elsewhere).start()
+"""
+
+
+def test_processes_that_may_train_unseen_are_told_and_others_are_not(tmp_path: Path) -> None:
+    (tmp_path / "starter.py").write_text(STARTER)
+    found = from_json(ScriptRun, run("--device", "virtual:l4", "--json", "--", "starter.py", cwd=tmp_path).stdout)
+    program, shell, function = found.started
+    assert program.startswith("python")
+    assert program.endswith("-c import os")
+    assert shell == "python3 -c 'import sys'"
+    assert function == "multiprocessing: __main__.elsewhere"
+    for lang, said in (
+        ("en", "not in these figures"),
+        ("ja", "\u6570\u5024\u306b\u542b\u307e\u308c\u307e\u305b\u3093"),
+    ):
+        assert said in render_document(run_document(found, lang))
+    alone = run("--device", "virtual:l4", "--json", "--", "starter.py", "--alone", cwd=tmp_path)
+    assert from_json(ScriptRun, alone.stdout).started == ()
