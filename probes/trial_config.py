@@ -174,13 +174,15 @@ def _growth_steps(request: TrialRequest) -> int:
 
 def _answer(trial: _Trial, error: BaseException | None) -> TrialAnswer:
     """Everything there is to tell."""
-    request, clock, place = trial.request, trial.clock, trial.site
+    request, clock = trial.request, trial.clock
     clock.close()
     end = TrialEnd.PASSED if error is None else end_of(error, is_virtual=request.device.startswith("virtual:"))
     passed = end is TrialEnd.PASSED
     stage = (request.stop_after if clock.stopped else Stage.DONE) if passed else clock.now
     failed_in = None if passed else clock.now
-    measured = _before_any_device(trial, failed_in) if place is None else _measured(trial, place, error, failed_in)
+    measured = (
+        _measured(trial, error, failed_in) if trial.site is not None else _without_a_device(trial, failed_in, end)
+    )
     return TrialAnswer(
         id=request.id,
         end=end,
@@ -207,17 +209,24 @@ class _Measured:
     notes: tuple[str, ...] = ()
 
 
-def _before_any_device(trial: _Trial, failed_in: Stage | None) -> _Measured:
-    """Of a trial that was refused or found no device. Imports nothing: the answer should not take seconds."""
+def _without_a_device(trial: _Trial, failed_in: Stage | None, end: TrialEnd) -> _Measured:
+    """Of a trial that found no device. One that was refused imports nothing: its answer should not take seconds."""
     nothing = Unavailable(reason="the trial did not get to a device", source="trial")
-    return _Measured(stages=stage_uses(trial.clock.spans, None, failed_in), peak=nothing)
+    known: Settings = ()
+    if end is not TrialEnd.REFUSED and trial.config is not None:
+        from probes.trial_effective import effective
+
+        known = effective(trial.config, trial.built, None, trial.precision, trial.request.settings)
+    return _Measured(stages=stage_uses(trial.clock.spans, None, failed_in), effective=known, peak=nothing)
 
 
-def _measured(trial: _Trial, place: Site, error: BaseException | None, failed_in: Stage | None) -> _Measured:
+def _measured(trial: _Trial, error: BaseException | None, failed_in: Stage | None) -> _Measured:
     from probes import trial_measure
     from probes.trial_effective import effective
 
-    station, spans, built = place.station, trial.clock.spans, trial.built
+    place, spans, built = trial.site, trial.clock.spans, trial.built
+    assert place is not None
+    station = place.station
     metrics = trial_measure.metrics(station)
     ledger = station.ledger if station is not None else None
     if station is not None and error is not None:

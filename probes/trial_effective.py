@@ -45,18 +45,26 @@ _SNAPSHOT = (
 )
 
 
-def effective(config: Config, built: Built, place: Site, precision: str, asked: Settings) -> Settings:
-    """Everything that is known by now, each key once."""
+def effective(config: Config, built: Built, place: Site | None, precision: str, asked: Settings) -> Settings:
+    """Everything that is known by now, each key once.
+
+    On a card that has failed a question may fail, too: its group is then what was told until then, and why no more.
+    """
     found: dict[str, Value] = dict(flat_settings(config))
     found.update((f"parts.{name}", value) for name, value in built.parts.items())
-    found.update(environment(asked))
-    found.update(versions())
-    found.update(card(place))
-    found.update(allocator(place))
     if precision:
         found["precision"] = precision
-    found.update(model(built))
-    found.update(attention_backend(place))
+    groups: dict[str, Iterator[tuple[str, Value]]] = {"env": environment(asked), "version": versions()}
+    if place is not None:
+        groups |= {"card": card(place), "allocator": allocator(place)}
+    groups["parameters"] = model(built)
+    if place is not None:
+        groups["attention"] = attention_backend(place)
+    for name, group in groups.items():
+        try:
+            found.update(group)
+        except Exception as error:  # noqa: BLE001 - the trial's end must be told, whatever can still be asked
+            found[f"{name}.unavailable"] = f"{type(error).__name__}: {error}"
     return tuple(found.items())
 
 

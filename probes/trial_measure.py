@@ -24,6 +24,12 @@ from probes.trial_clock import Span
 
 N = TypeVar("N", bound=Hashable)
 _NO_CARD = Unavailable(reason="the trial ran on no card", source="trial")
+_SIZES = {
+    "peak_allocated_bytes": "allocated_bytes.all.peak",
+    "peak_reserved_bytes": "reserved_bytes.all.peak",
+    "inactive_split_bytes": "inactive_split_bytes.all.current",
+}
+_COUNTS = ("num_alloc_retries", "num_ooms")
 NOTHING_PLACED = Unavailable(reason="nothing was put on the card", source="trial")
 
 
@@ -104,23 +110,21 @@ def _unsaid(what: str) -> Unavailable:
 
 def metrics(station: Station | None) -> tuple[Metric, ...]:
     """The numbers of the record's docstring, each once. What is on a real card beside us is the observer's to ask."""
-    size: dict[str, Known[Scalar]] = dict.fromkeys(
-        ("peak_allocated_bytes", "peak_reserved_bytes", "inactive_split_bytes"), _NO_CARD
-    )
-    count: dict[str, Known[Scalar]] = dict.fromkeys(("num_alloc_retries", "num_ooms"), _NO_CARD)
+    sizes: dict[str, Known[Scalar]] = dict.fromkeys(_SIZES, _NO_CARD)
+    counts: dict[str, Known[Scalar]] = dict.fromkeys(_COUNTS, _NO_CARD)
     others: Known[Scalar] = _NO_CARD
     if station is not None:
-        stats = torch.cuda.memory_stats()
-        size = {
-            "peak_allocated_bytes": torch.cuda.max_memory_allocated(),
-            "peak_reserved_bytes": torch.cuda.max_memory_reserved(),
-            "inactive_split_bytes": int(stats.get("inactive_split_bytes.all.current", 0)),
-        }
-        count = {"num_alloc_retries": station.num_alloc_retries(), "num_ooms": int(stats.get("num_ooms", 0))}
         others = Unavailable(reason="asked from outside", source="trial") if station.is_real else station.other_bytes
+        try:
+            stats = torch.cuda.memory_stats()
+            sizes.update((name, int(stats.get(key, 0))) for name, key in _SIZES.items())
+            counts.update((name, int(stats.get(name, 0))) for name in _COUNTS)
+        except Exception as error:  # noqa: BLE001 - a card that has failed may not answer; the trial's end is told
+            unknown = Unavailable(reason=f"{type(error).__name__}: {error}", source="torch.cuda.memory_stats")
+            sizes, counts = dict.fromkeys(_SIZES, unknown), dict.fromkeys(_COUNTS, unknown)
     return (
-        *(Metric(name=name, value=value, unit="bytes") for name, value in size.items()),
-        *(Metric(name=name, value=value, unit="1") for name, value in count.items()),
+        *(Metric(name=name, value=value, unit="bytes") for name, value in sizes.items()),
+        *(Metric(name=name, value=value, unit="1") for name, value in counts.items()),
         Metric(name="other_processes_before_bytes", value=others, unit="bytes"),
         Metric(name="other_processes_after_bytes", value=others, unit="bytes"),
         Metric(name="rss_peak_bytes", value=rss_peak_bytes(), unit="bytes"),

@@ -29,6 +29,7 @@ _START_S = 180.0
 _FORK_S = 30.0
 _CLOSE_S = 2.0
 _POLL_S = 0.2
+_LAST_BYTES = 500
 _RSS_UNIT = 1024  # Linux counts in KiB, and elsewhere there is no such server
 
 Environment = tuple[tuple[str, str | None], ...]
@@ -60,6 +61,7 @@ class ForkServer:
         self._process: subprocess.Popen[bytes] | None = None
         self._connection: socket.socket | None = None
         self._family = Family()
+        self._words = -1  # descriptor of what it prints on stderr
         self._lock = threading.Lock()
         self._is_busy = False
         self.ready: Mapping[str, Any] = {}
@@ -74,6 +76,7 @@ class ForkServer:
             ServerError: it did not start, or ended before it was ready.
         """
         ours, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
+        self._words = words = os.memfd_create("words")
         changes = dict((*self._env, self._family.variable))
         environment = {name: value for name, value in {**os.environ, **changes}.items() if value is not None}
         try:
@@ -81,13 +84,14 @@ class ForkServer:
                 (*self._argv, "--socket", str(theirs.fileno())),
                 stdin=subprocess.DEVNULL,
                 stdout=subprocess.DEVNULL,
-                stderr=subprocess.DEVNULL,
+                stderr=words,
                 pass_fds=(theirs.fileno(),),
                 env=environment,
                 start_new_session=True,
             )
         except (OSError, ValueError, subprocess.SubprocessError) as error:
             ours.close()
+            self.close()
             raise ServerError(f"cannot start {self._argv[0]}: {error}") from error
         finally:
             theirs.close()
@@ -146,8 +150,8 @@ class ForkServer:
     def close(self) -> None:
         """End the server, and what it may have left running."""
         with self._lock:
-            connection, process = self._connection, self._process
-            self._connection = self._process = None
+            connection, process, words = self._connection, self._process, self._words
+            self._connection, self._process, self._words = None, None, -1
         if connection is not None:
             with suppress(OSError):
                 connection.shutdown(socket.SHUT_RDWR)  # wakes whoever waits in another thread
@@ -159,6 +163,8 @@ class ForkServer:
                 self._family.signal(signal.SIGKILL)
                 with suppress(subprocess.TimeoutExpired):
                     process.wait(_CLOSE_S)
+        if words >= 0:
+            os.close(words)
 
     def _receive(self, until: float | None, poll: Callable[[], bool] | None) -> Mapping[str, Any]:
         """The next message. Raises ServerError; the server is ended then, since nothing it says later has a meaning."""
@@ -177,9 +183,19 @@ class ForkServer:
             self.close()
             raise error if isinstance(error, ServerError) else ServerError(f"the server has died: {error}") from error
         if not isinstance(message, dict):
+            last = self._last_words()
             self.close()
-            raise ServerError("the server has died")
+            raise ServerError(f"the server has died{last}")
         return message
+
+    def _last_words(self) -> str:
+        """The end of what it printed on stderr."""
+        words = self._words
+        with suppress(OSError, ValueError):
+            if words >= 0 and (size := os.fstat(words).st_size):
+                text = os.pread(words, _LAST_BYTES, max(0, size - _LAST_BYTES))
+                return f": {text.decode(errors='replace').strip()}"
+        return ""
 
 
 class ServedLauncher:

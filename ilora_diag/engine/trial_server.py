@@ -94,9 +94,11 @@ class TrialServers:
         try:
             server.start(poll)
         except ServerError as error:
-            server.close()
             if not (poll is not None and poll()):
                 self._given_up[kind] = str(error)
             raise
+        finally:
+            if not server.ready:
+                server.close()
         self._running[kind] = server
         return server

@@ -210,12 +210,17 @@ def test_a_refusal_to_fork_is_no_child() -> None:
 
 
 @pytest.mark.parametrize(
-    "argv", [("no-such-program",), (sys.executable, "-S", "-c", "raise SystemExit(3)")], ids=["missing", "ends at once"]
+    ("argv", "words"),
+    [
+        (("no-such-program",), "cannot start no-such-program"),
+        ((sys.executable, "-S", "-c", "import no_such_module"), "the server has died: Traceback"),
+    ],
+    ids=["missing", "ends at once"],
 )
-def test_a_server_that_does_not_start_is_an_error_and_leaves_nothing(argv: tuple[str, ...]) -> None:
+def test_a_server_that_does_not_start_is_an_error_and_leaves_nothing(argv: tuple[str, ...], words: str) -> None:
     before = len(os.listdir("/dev/fd"))
     server = ForkServer(argv)
-    with pytest.raises(ServerError):
+    with pytest.raises(ServerError, match=words):
         server.start()
     server.close()
     assert len(os.listdir("/dev/fd")) == before
