@@ -72,7 +72,7 @@ OOM_TEXT = (
 )
 DRIVER_TEXT = "RuntimeError: CUDA driver error: operation not supported"
 NO_ESTIMATE = Unavailable(reason="the failure is no matter of memory", source="estimate")
-NO_PEAK = Unavailable(reason="nothing was allocated before the failure", source="trial answer")
+NO_PEAK = Unavailable(reason="nothing was put on the card", source="trial answer")
 NO_FACTS = Unavailable(reason="not collected", source="env-check")
 
 
@@ -172,7 +172,7 @@ def others() -> Bisect:
     )
     return _record(
         "others",
-        subject="the OPT-125m step of the preset incident",
+        subject="incident train.batch_size=2",
         signature=signature,
         error_text=OOM_TEXT,
         base=base,
@@ -239,7 +239,7 @@ def driver() -> Bisect:
     return _record(
         "driver",
         example="driver-error",
-        subject="the OPT-125m step of the example driver-error",
+        subject="incident train.batch_size=32",
         device="virtual:a10",
         command="ilora-diag bisect-oom --example driver-error",
         signature=signature,
@@ -279,7 +279,7 @@ def outside() -> Bisect:
     trials, steps = _trials(runs, signature, base, effective, factors)
     return _record(
         "outside",
-        subject="the smollm2-135m step",
+        subject="teacher train.batch_size=4",
         device="cuda",
         command="ilora-diag bisect-oom train.batch_size=4",
         signature=signature,
@@ -340,7 +340,7 @@ def leak() -> Bisect:
     )  # fmt: skip
     return _record(
         "leak",
-        subject="train.py",
+        subject="python train.py --batch-size 16",
         device="cuda",
         command="ilora-diag bisect-oom --device cuda -- train.py --batch-size 16",
         signature=signature,
@@ -352,9 +352,9 @@ def leak() -> Bisect:
         steps=steps,
         trials=trials,
         found=State(pass_repeats=3, outcome=Outcome.SUSPECTS, suspects=("release script:history", "batch-size")),
-        peak=Unavailable(reason="the device does not tell", source="trial answer"),
+        peak=Unavailable(reason="nothing was put on the card", source="trial answer"),
         retention=retention,
-        estimate=Unavailable(reason="a script has no configuration to estimate", source="estimate"),
+        estimate=Unavailable(reason="a script is not estimated before it runs", source="estimate"),
         facts=NO_FACTS,
         duration_s=31.2,
     )

@@ -10,8 +10,8 @@ MESSAGES = {
     "bisect.root.oom_other_process": "他プロセスが占有するメモリは、このプロセスからは見えず解放もできないため、学"
     "習側のどの設定でも減らせません。中断した実行、特に docker exec で起動したものは、プロセスが残ってメモリを占有し"
     "続けることがよくあります。",
-    "bisect.permanent.oom_other_process": "実行を終了するときはプロセスグループまたはコンテナごと終了し、1 つの "
-    "GPU を同時に使うプロセスを 1 つに限る。",
+    "bisect.permanent.oom_other_process": "実行を終了するときはプロセスグループまたはコンテナごと終了し、一つの "
+    "GPU を同時に使うプロセスを 一つに限る。",
     "bisect.cause.oom_capacity_smaller": "必要量より小さい GPU（またはその区画）",
     "bisect.meaning.oom_capacity_smaller": "割り当てられているのは GPU 全体より小さい区画で、このステップは収まり"
     "ません。",
@@ -42,12 +42,12 @@ MESSAGES = {
     "bisect.meaning.reentrant_checkpoint": "reentrant 方式の勾配チェックポイントは、モデルの一部を、1 回目の実行に"
     "属する状態を使って再実行します。",
     "bisect.root.reentrant_checkpoint": "再実行される部分が、すでに使われて解放された計算グラフに属するテンソルを"
-    "共有状態から読み取ります。non-reentrant 方式では計算グラフが 1 つに保たれます。",
+    "共有状態から読み取ります。non-reentrant 方式では計算グラフが 一つに保たれます。",
     "bisect.permanent.reentrant_checkpoint": "gradient_checkpointing_kwargs で use_reentrant=False を指定し、計算"
     "グラフを持つテンソルを共有状態に置かない。",
     "bisect.cause.retained_graph": "計算グラフごと保持された結果",
     "bisect.meaning.retained_graph": "結果がその計算グラフとともに保持されており、ステップの活性化が解放されません。",
-    "bisect.root.retained_graph": "勾配の計算に関わるテンソルは、背後の計算グラフ全体を保持します。参照が 1 つでも"
+    "bisect.root.retained_graph": "勾配の計算に関わるテンソルは、背後の計算グラフ全体を保持します。参照が 一つでも"
     "残っている限り、そのステップの活性化は解放されません。",
     "bisect.permanent.retained_graph": "テンソルではなく数値を保持する（loss.item() または loss.detach()）。検証は"
     " torch.no_grad() の中で行う。",
@@ -60,7 +60,7 @@ MESSAGES = {
     "bisect.meaning.second_model_copy": "重みが GPU 上に二重に存在するか、置き換えられた後も保持されています。",
     "bisect.root.second_model_copy": "置き換えたはずの重み、またはロード時にだけ必要だった重みを、別の名前が参照し"
     "続けています。",
-    "bisect.permanent.second_model_copy": "ロードは 1 回にし、学習の前にもう一方の名前を手放す（del を行い、スコー"
+    "bisect.permanent.second_model_copy": "ロードは一度だけにし、学習の前にもう一方の名前を手放す（del を行い、スコー"
     "プを抜ける）。",
     "bisect.cause.kv_cache_in_training": "学習時の KV キャッシュ",
     "bisect.meaning.kv_cache_in_training": "行われることのない生成のために、全層のキーと値がキャッシュされています。",
@@ -76,8 +76,8 @@ MESSAGES = {
     "bisect.cause.dense_expert_outputs": "全エキスパートの出力の書き出し",
     "bisect.meaning.dense_expert_outputs": "混合の前に、すべてのエキスパートの出力が書き出されています。",
     "bisect.root.dense_expert_outputs": "エキスパートごとに出力を持つと、アダプタを付けた各層で（バッチ、系列長、"
-    "幅）のメモリがエキスパートの数だけ必要になります。先に混合すれば 1 つで済みます。",
-    "bisect.permanent.dense_expert_outputs": "本プロジェクトのアダプタのように、2 番目の射影の前にエキスパートを混"
+    "幅）のメモリがエキスパートの数だけ必要になります。先に混合すれば 一つで済みます。",
+    "bisect.permanent.dense_expert_outputs": "本プロジェクトのアダプタのように、二番目の射影の前にエキスパートを混"
     "合する。",
     "bisect.cause.full_logits": "ラベルのない位置での全語彙のロジット",
     "bisect.meaning.full_logits": "ラベルのない位置についても、全語彙のロジットが計算されています。",
@@ -158,7 +158,7 @@ MESSAGES = {
     "cost.little_slower": "わずかに遅くなる",
     "cost.slower": "遅くなる",
     "cost.rounded_weights": "重みの丸め（より狭い型）",
-    "cost.fewer_samples_a_step": "1 ステップのサンプル数が減る（勾配累積で補える）",
+    "cost.fewer_samples_a_step": "ステップあたりのサンプル数が減る（勾配累積で補える）",
     "cost.no_validation": "検証を行わない",
     "cost.larger_card": "より大きい GPU が必要",
     "cost.less_capacity": "学習対象のパラメータが減る",
@@ -223,6 +223,20 @@ REASONS: tuple[tuple[str, str], ...] = (
     (r"use a whole (.+) \((.+)\)", r"\1 全体（\2）を使う"),
     (r"the failure is no matter of memory", r"メモリの問題ではない"),
     (r"nothing was put on the card", r"GPU に何も配置されていない"),
+    (r"a virtual card computes no contents", r"仮想 GPU はテンソルの内容を計算しない"),
+    (r"no name that the program has leads to it", r"プログラム中のどの名前からもたどれない"),
+    (r"no trial told the card's memory and its peak", r"GPU の容量とピークがどの試行からも得られていない"),
+    (
+        r"the CUDA context of a real card is not measured by a trial",
+        r"実物の GPU の CUDA コンテキストは試行では測定しない",
+    ),
+    (r"the stage did not come to its end", r"その段階が終わりに達していない"),
+    (r"the trial did not get to a device", r"試行がデバイスに達していない"),
+    (r"the trial ran on no card", r"試行は GPU を使っていない"),
+    (r"the trial's process said nothing of it", r"試行のプロセスから得られていない"),
+    (r"the unchanged configuration did not fail", r"変更しない設定は失敗していない"),
+    (r"not collected", r"未収集"),
+    (r"asked from outside", r"外部からの要求"),
     (r"still running after its (\S+) s", r"\1 秒経っても終わらなかった"),
     (r"kept", r"保持"),
     (r"let go", r"解放"),

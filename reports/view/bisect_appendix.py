@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from ilora_diag.schema import FailureSignature, Trial
+from ilora_diag.schema import FailureSignature, Status, Trial
 from ilora_diag.schema.bisect import Step
 from ilora_diag.units import format_bytes
 from reports.blocks import Block, Code, Details, Paragraph, Section, Table, Text, code, link
@@ -48,9 +48,12 @@ def _trial_row(story: BisectStory, trial: Trial, step: Step | None) -> tuple[Tex
 
 
 def _why(story: BisectStory, trial: Trial, signature: FailureSignature | None) -> Text:
-    if signature is not None:
+    if signature is not None and trial.status is not Status.INVALID:
         return (code(story.signature(signature)),)
-    return story.words.reason(trial.reason.partition("\n")[0]) if trial.reason else ""
+    reason = trial.reason.partition("\n")[0]
+    if reason and trial.status is Status.INVALID:
+        return (code(reason),)
+    return story.words.reason(reason)
 
 
 def _reproduce(story: BisectStory) -> tuple[Block, ...]:

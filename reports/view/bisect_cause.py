@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from ilora_diag.schema import Status, Unavailable
 from ilora_diag.schema.bisect import Cause, Purpose, RuledOut
+from ilora_diag.units import format_bytes
 from reports.blocks import Block, Bullets, Paragraph, Section, Span, Table, Text, code
-from reports.view import bisect_symptom
+from reports.view import bisect_retention, bisect_symptom
 from reports.view.bisect_story import BisectStory
 
 
@@ -43,7 +44,7 @@ def _passed(story: BisectStory, trial_id: str) -> bool:
 def _direct(story: BisectStory) -> tuple[Block, ...]:
     found, words = story.cause, story.words
     if found is None:
-        return (Paragraph(text=story.cite(words("bisect.open"), story.fact("outcome"))),)
+        return (Paragraph(text=story.cite(words("bisect.open"), story.fact("outcome"))), *_clues(story))
     names = ", ".join(factor.name for factor in found.factors)
     failing = story.settings((factor.name, factor.failing_level) for factor in found.factors)
     passing = story.settings((factor.name, factor.passing_level) for factor in found.factors)
@@ -60,6 +61,20 @@ def _direct(story: BisectStory) -> tuple[Block, ...]:
         text = story.fill("bisect.direct.detail", detail=code(found.detail))
         blocks.append(Paragraph(text=story.cite(text, story.fact("cause/detail"))))
     return tuple(blocks)
+
+
+def _clues(story: BisectStory) -> list[Block]:
+    """What points at a cause that is not proven: what stays from step to step, and who holds it."""
+    retention = story.bisect.retention
+    if retention is None or not retention.is_growing:
+        return []
+    slope = format_bytes(round(retention.slope_bytes))
+    grown = [(index, one) for index, one in enumerate(retention.grown) if not isinstance(one.holder, Unavailable)]
+    if not grown:
+        return [Paragraph(text=story.cite(story.words("bisect.clue.growth", slope=slope), story.fact("retention")))]
+    index, one = grown[0]
+    text = story.fill("bisect.clue.held", slope=slope, holder=bisect_retention.holder_text(story, one.holder))
+    return [Paragraph(text=story.cite(text, story.fact("retention"), story.fact(f"retention/grown/{index}")))]
 
 
 def _root(story: BisectStory) -> Paragraph:

@@ -149,6 +149,8 @@ def _side_effects(story: BisectStory) -> Section | None:
     words, bisect = story.words, story.bisect
     items = [_side_effect(story, index, one) for index, one in enumerate(bisect.side_effects)]
     for index, unsure in enumerate(bisect.unsure):
+        if unsure.what in bisect.suspects:
+            continue  # told as such
         reason, trials = split_trials(unsure.reason)
         text = story.fill("bisect.unsure", factor=code(unsure.what), reason=words.reason(reason))
         items.append(story.cite(text, *story.runs(trials), story.fact(f"unsure/{index}")))
