@@ -44,15 +44,14 @@ def grown_tensors(samples: Samples, kept: list[int], search: Search, cycles: set
         dtype, graph = (path.dtype, path.with_graph) if path is not None else ("unknown", False)
         by_maker[ledger.modules[number], ledger.ops[number], dtype, graph].append(number)
     kinds: dict[_Kind, list[int]] = defaultdict(list)
-    holders: dict[str, Known[Holder]] = {}
+    holders: dict[int, Known[Holder]] = {}
     for (module, op, dtype, graph), numbers in by_maker.items():
         places = holder_places(samples, numbers, search)
         for number in numbers:
-            holder = _holder(number, places, search, cycles)
+            holders[number] = holder = _holder(number, places, search, cycles)
             name = holder.reason if isinstance(holder, Unavailable) else holder.name
-            holders.setdefault(name, holder)
             kinds[_Kind(module, op, dtype, graph, name)].append(number)
-    told = [_told(samples, kind, numbers, search, holders[kind.holder]) for kind, numbers in kinds.items()]
+    told = [_told(samples, kind, numbers, search, holders) for kind, numbers in kinds.items()]
     entries = [entry for entry in told if entry is not None]
     return tuple(sorted(entries, key=lambda one: -one.size_bytes)[:_MOST_KINDS])
 
@@ -108,7 +107,7 @@ def collected(samples: Samples, numbers: list[int]) -> set[int]:
 
 
 def _told(
-    samples: Samples, kind: _Kind, numbers: list[int], search: Search, holder: Known[Holder]
+    samples: Samples, kind: _Kind, numbers: list[int], search: Search, holders: dict[int, Known[Holder]]
 ) -> GrownTensors | None:
     size, per_step, is_even = samples.growth_of(numbers)
     if not is_even or not size:
@@ -124,7 +123,7 @@ def _told(
         module=kind.module or _MODEL,
         op=kind.op,
         with_graph=kind.with_graph,
-        holder=holder,
+        holder=holders[largest],
     )
 
 

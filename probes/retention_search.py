@@ -198,21 +198,26 @@ def main_globals(frames: list[types.FrameType]) -> dict[str, Any] | None:
 def running_frames(error: BaseException | None = None) -> list[types.FrameType]:
     """Frames of every thread, and of an exception's traceback, the innermost first; ours left out."""
     found: dict[int, types.FrameType] = {}
-    places: list[types.FrameType | None] = [sys._getframe()]
-    mine = threading.get_ident()
-    places += [frame for thread, frame in sys._current_frames().items() if thread != mine]
-    for frame in places:
-        while frame is not None:
+
+    def note(frame: types.FrameType) -> None:
+        # Ours are never put into a list that they themselves hold: a cycle would keep what their locals name alive.
+        if not is_own_file(frame.f_code.co_filename):
             found.setdefault(id(frame), frame)
-            frame = frame.f_back
+
+    mine = threading.get_ident()
+    tops = [frame for thread, frame in sys._current_frames().items() if thread != mine]
+    for place in (sys._getframe().f_back, *tops):
+        while place is not None:
+            note(place)
+            place = place.f_back
     trace = error.__traceback__ if error is not None else None
     passed = []
     while trace is not None:
         passed.append(trace.tb_frame)
         trace = trace.tb_next
     for frame in reversed(passed):
-        found.setdefault(id(frame), frame)
-    return [frame for frame in found.values() if not is_own_file(frame.f_code.co_filename)]
+        note(frame)
+    return list(found.values())
 
 
 def _locals(frames: list[types.FrameType], *, user: bool) -> Iterator[Seed]:
