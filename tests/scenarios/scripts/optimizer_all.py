@@ -7,7 +7,7 @@ device = "cuda"
 base = llama(layers=8, hidden=1024)
 model = get_peft_model(base, LoraConfig(r=8, lora_alpha=16, target_modules=["q_proj", "v_proj"]))
 for name, parameter in model.named_parameters():
-    parameter.requires_grad = True
+    parameter.requires_grad = "rotary" not in name
 model.to(device)
 optimizer = torch.optim.AdamW([p for p in model.parameters() if p.requires_grad], lr=1e-4)
 

@@ -32,3 +32,4 @@ for epoch in range(2):
         optimizer.zero_grad()
         loss.backward()
         optimizer.step()
+    print("epoch", epoch, float(loss))
