@@ -9,6 +9,7 @@ import typer
 
 from ilora_diag.cli.bisect_oom import bisect_oom
 from ilora_diag.cli.bundle import bundle
+from ilora_diag.cli.compare import compare
 from ilora_diag.cli.env_check import env_check
 from ilora_diag.cli.estimate import estimate
 from ilora_diag.cli.explain import explain
@@ -43,6 +44,7 @@ def build_app() -> typer.Typer:
     app.callback()(_options)
     app.command("bisect-oom", cls=ScriptAfter)(bisect_oom)
     app.command("bundle")(bundle)
+    app.command("compare")(compare)
     app.command("env-check")(env_check)
     app.command("estimate")(estimate)
     app.command("explain")(explain)

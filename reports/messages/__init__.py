@@ -19,6 +19,8 @@ from reports.messages import (
     bundle_ja,
     checks_en,
     checks_ja,
+    compare_en,
+    compare_ja,
     en,
     estimate_en,
     estimate_ja,
@@ -40,12 +42,16 @@ def _merged(*families: Mapping[str, str]) -> Mapping[str, str]:
     return merged
 
 
-REASONS = {"en": en.REASONS, "ja": (*ja.REASONS, *explain_ja.REASONS, *snapshot_ja.REASONS, *bisect_causes_ja.REASONS)}
+REASONS = {
+    "en": en.REASONS,
+    "ja": (*ja.REASONS, *explain_ja.REASONS, *compare_ja.REASONS, *snapshot_ja.REASONS, *bisect_causes_ja.REASONS),
+}
 LANGUAGES: Mapping[str, Mapping[str, str]] = {
     "en": _merged(
         en.MESSAGES,
         bundle_en.MESSAGES,
         checks_en.MESSAGES,
+        compare_en.MESSAGES,
         estimate_en.MESSAGES,
         explain_en.MESSAGES,
         figures_en.MESSAGES,
@@ -59,6 +65,7 @@ LANGUAGES: Mapping[str, Mapping[str, str]] = {
         ja.MESSAGES,
         bundle_ja.MESSAGES,
         checks_ja.MESSAGES,
+        compare_ja.MESSAGES,
         estimate_ja.MESSAGES,
         explain_ja.MESSAGES,
         figures_ja.MESSAGES,

@@ -21,6 +21,15 @@ SURFACE = {
         "as_json": ("--json",),
         "lang": ("--lang",),
     },
+    "compare": {
+        "a": ("argument",),
+        "b": ("argument",),
+        "tolerance": ("--tolerance",),
+        "top": ("--top",),
+        "as_json": ("--json",),
+        "as_markdown": ("--md",),
+        "lang": ("--lang",),
+    },
     "env-check": {
         "as_json": ("--json",),
         "facts": ("--facts",),
@@ -134,6 +143,7 @@ def test_help_loads_nothing_heavy() -> None:
     for args in (
         ["--help"],
         ["bundle", "--help"],
+        ["compare", "--help"],
         ["env-check", "--help"],
         ["estimate", "--help"],
         ["train", "--help"],

@@ -1,0 +1,1 @@
+"""Two records of runs side by side. Pure: no file is read here."""
