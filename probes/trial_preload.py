@@ -23,8 +23,8 @@ def preload(script: Path) -> None:
             return
 
 
-def slow_imports(script: Path) -> Iterator[ast.stmt]:
-    """Import statements at the top level of a script, in order, as long as they are of slow libraries."""
+def slow_imports(script: Path, seen: frozenset[Path] = frozenset()) -> Iterator[ast.stmt]:
+    """Import statements of slow libraries at the top level of a script, and of the files beside it that it imports."""
     try:
         text = script.read_text(encoding="utf-8")
         tree = ast.parse(text)
@@ -32,12 +32,30 @@ def slow_imports(script: Path) -> Iterator[ast.stmt]:
         return
     if _CHANGES_IMPORTS.search(text):
         return
+    seen |= {script}
     for statement in tree.body:
-        if isinstance(statement, ast.Import):
-            names = [alias.name for alias in statement.names]
-        elif isinstance(statement, ast.ImportFrom) and not statement.level and statement.module:
-            names = [statement.module]
-        else:
-            continue
-        if all(name.partition(".")[0] in _SLOW for name in names):
+        names = _imported(statement)
+        beside = [file for name in names for file in _beside(script.parent, name)]
+        for file in beside:
+            if file not in seen:
+                yield from slow_imports(file, seen)
+        if names and not beside and all(name.partition(".")[0] in _SLOW for name in names):
             yield statement
+
+
+def _imported(statement: ast.stmt) -> list[str]:
+    """The modules a statement names."""
+    if isinstance(statement, ast.Import):
+        return [alias.name for alias in statement.names]
+    if isinstance(statement, ast.ImportFrom) and not statement.level and statement.module:
+        return [statement.module]
+    return []
+
+
+def _beside(folder: Path, name: str) -> Iterator[Path]:
+    """The file beside a script that a module's name means there; it comes before every library."""
+    first = folder / name.partition(".")[0]
+    for file in (first.with_suffix(".py"), first / "__init__.py"):
+        if file.is_file():
+            yield file
+            return
