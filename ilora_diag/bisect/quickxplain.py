@@ -3,8 +3,8 @@
 Source: U. Junker, "QuickXplain: Preferred Explanations and Relaxations for Over-Constrained Problems", AAAI 2004. Two
 changes. Halves are of equal prior, not of equal number, so a very likely candidate is asked of alone at once. And the
 first two members that are found are asked of by themselves: one cause alone is what most failures have, and for two the
-question is part of the certificate anyway. (Simulated: one cause 7.4 trials in place of 8.6, two 12.6 in place of 13.0,
-many 19.7 in place of 18.9; `benchmarks/bisection.py`.)
+question is part of the certificate anyway. (Simulated, levels included: one cause 7.6 trials in place of 8.6, two 12.9
+in place of 13.1, many 19.7 in place of 19.1; `benchmarks/bisection.py`.)
 
 What is returned is enough whatever the answers were, as it was itself asked of, or everything was. That no member can
 be left out follows only where adding candidates never hurts; the caller has to make sure.
