@@ -7,9 +7,11 @@ from pathlib import Path
 
 import pytest
 
+from ilora_diag.checks.judging import judge
 from ilora_diag.knowledge.advice import judge_advice
 from ilora_diag.knowledge.lookups import Named
 from ilora_diag.knowledge.oom import classify_oom, looks_like_self, parse_oom
+from ilora_diag.knowledge.reading import read_error
 from ilora_diag.schema import Fact, Facts, Unavailable, Value
 from ilora_diag.schema.explanation import OomCause, OomMessage
 
@@ -208,3 +210,30 @@ def test_a_preempted_request_and_the_asynchronous_allocator_have_their_numbers()
     assert (pools.allocated_bytes, pools.requested_bytes, pools.capacity_bytes) == (38 * GIB, 2 * GIB, 39 * GIB)
     assert isinstance(pools.limit_bytes, Unavailable)
     assert pools.flags == ()
+
+
+def test_a_request_that_does_not_fit_beside_the_live_tensors_is_no_fragmentation() -> None:
+    # 9 + 22 GiB on 30: no order of blocks makes room for both, however much is reserved and free.
+    verdict = classify_oom(
+        message(
+            requested="22.00 GiB", capacity="30.00 GiB", free="14.00 GiB", allocated="9.00 GiB", unallocated="8.50 GiB"
+        )
+    )
+    assert verdict.cause is OomCause.LIVE_TENSORS
+    assert any(step.name == "too_much" for step in verdict.steps)
+    # One GiB less on both sides, and it is.
+    near = message(
+        requested="20.00 GiB", capacity="30.00 GiB", free="12.00 GiB", allocated="9.00 GiB", unallocated="8.50 GiB"
+    )
+    assert classify_oom(near).cause is OomCause.FRAGMENTATION
+
+
+def test_no_card_of_amd_is_sent_to_nvidia_smi() -> None:
+    text = (
+        "HIP out of memory. Tried to allocate 3.00 GiB. GPU 0 has a total capacity of 64.00 GiB of which 512.00 MiB is "
+        "free. Of the allocated memory 20.00 GiB is allocated by PyTorch, and 96.00 MiB is reserved by PyTorch but "
+        "unallocated."
+    )
+    (finding, *_) = judge(Facts(captured_at=Unavailable(reason="none")), read_error(text))
+    assert finding.category == "oom_other_process"
+    assert finding.remedy == "rocm-smi --showpids"
