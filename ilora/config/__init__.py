@@ -3,7 +3,7 @@
 from ilora.config.errors import ConfigError
 from ilora.config.load import dump_config, llm_preset_names, load_config, preset_names
 from ilora.config.tree import Config, DataConfig, EvalConfig, LlmConfig, LoraConfig, ModelConfig, RecConfig, TrainConfig
-from ilora.config.validate import check_catalogue, check_device
+from ilora.config.validate import check_catalogue, check_device, validate
 
 __all__ = [
     "Config",
@@ -21,4 +21,5 @@ __all__ = [
     "llm_preset_names",
     "load_config",
     "preset_names",
+    "validate",
 ]

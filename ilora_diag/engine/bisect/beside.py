@@ -55,6 +55,9 @@ class Neighbour:
                 reason="the card is virtual: this machine is not the one it stands for", source="bisect"
             )
             return
+        if self._request.device == "cpu":
+            self.facts = Unavailable(reason="the trials ran on the CPU", source="bisect")
+            return
         facts = collect_facts()
         self.facts, self.findings = facts, judge(facts)
 

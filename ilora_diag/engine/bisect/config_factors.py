@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import copy
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
 
-from ilora.config import Config, ConfigError, load_config
+from ilora.config import Config, ConfigError, check_device, validate
 from ilora_diag.schema.bisect import Factor, FactorKind, FactorScope, Level
 from ilora_diag.schema.known import Settings, Value
 from ilora_diag.schema.report import Skipped
@@ -31,13 +32,19 @@ def config_factors(config: Config, accepts: Accepts) -> tuple[Factor, ...]:
     return tuple(made)
 
 
-def accepted_by(overrides: Sequence[str], file: str | None) -> Accepts:
-    """Whether `load_config` takes the typed configuration with settings changed."""
+def accepted_by(config: Config, device: str) -> Accepts:
+    """Whether the configuration is allowed on a device with settings changed: the checks that loading ends with."""
+    kind = "cpu" if device == "cpu" else "cuda"
 
     def accepts(changes: Settings) -> bool:
-        texts = [f"{key}={typed(value)}" for key, value in changes if key.partition(".")[0] != "parts"]
+        changed = copy.deepcopy(config)
+        for key, value in changes:
+            group, _, name = key.partition(".")
+            if group != "parts":
+                setattr(getattr(changed, group), name, list(value) if isinstance(value, tuple) else value)
         try:
-            load_config([*overrides, *texts], file=file)
+            validate(changed)
+            check_device(changed, kind)
         except ConfigError:
             return False
         return True

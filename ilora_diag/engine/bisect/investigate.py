@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import time
 from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Protocol
@@ -16,7 +17,7 @@ from ilora_diag.engine.bisect.beside import Neighbour
 from ilora_diag.engine.bisect.config_factors import accepted_by, config_factors, never_done
 from ilora_diag.engine.bisect.fingerprint import fingerprint
 from ilora_diag.engine.bisect.machine_factors import VIRTUAL, machine_factors
-from ilora_diag.engine.bisect.oracle import Limits, Told, TrialOracle, recorded_trials
+from ilora_diag.engine.bisect.oracle import Limits, Runner, Told, TrialOracle, recorded_trials
 from ilora_diag.engine.bisect.record import Ground, record_of
 from ilora_diag.engine.bisect.requests import GROWTH_STEPS, discovery, make_requests, ordinary, roomy
 from ilora_diag.engine.bisect.script_factors import (
@@ -65,6 +66,7 @@ class Investigation:
         listener: told of progress.
         stop: whether a person asked to stop.
         tool_version: of ilora-diag.
+        make_runner: what runs the trials of a folder.
     """
 
     request: BisectRequest
@@ -73,6 +75,7 @@ class Investigation:
     listener: Listener
     stop: Callable[[], bool]
     tool_version: str
+    make_runner: Callable[[Path], AbstractContextManager[Runner]] = TrialRunner
     skipped: list[Skipped] = field(default_factory=list)
     not_applicable: list[Skipped] = field(default_factory=list)
 
@@ -89,7 +92,7 @@ class Investigation:
         config = self._config()
         mark = fingerprint(self.request)
         neighbour = Neighbour(self.request)
-        with Journal(self.folder / JOURNAL_NAME) as journal, TrialRunner(self.folder) as runner:
+        with Journal(self.folder / JOURNAL_NAME) as journal, self.make_runner(self.folder) as runner:
             oracle = self._oracle(runner, journal, mark)
             found, factors = self._searched(oracle, neighbour, known, config)
             if found.outcome is not Outcome.INTERRUPTED and not self.stop():
@@ -120,7 +123,7 @@ class Investigation:
             return None
         return load_config(self.request.overrides, file=self.request.config or None)
 
-    def _oracle(self, runner: TrialRunner, journal: Journal, mark: str) -> TrialOracle:
+    def _oracle(self, runner: Runner, journal: Journal, mark: str) -> TrialOracle:
         request = self.request
         earlier = read_journal(self.folder / JOURNAL_NAME)
         recorded, others = recorded_trials(self.folder, earlier.trials, read_request, mark)
@@ -203,7 +206,7 @@ class Investigation:
         if answer is not None:
             yield from retention_factors(answer.retention)
         if config is not None:
-            yield from config_factors(config, accepted_by(request.overrides, request.config or None))
+            yield from config_factors(config, accepted_by(config, request.device))
             self.not_applicable += never_done()
             return
         yield from argument_factors(request.script_args)
@@ -242,9 +245,8 @@ def planned_factors(request: BisectRequest) -> tuple[tuple[Factor, ...], tuple[S
             Skipped(what=name, reason="the first trial tells whether there is anything to act on") for name in WATCHED
         )
         return (*known, *machine, *argument_factors(request.script_args)), told_by_a_trial
-    file = request.config or None
-    config = load_config(request.overrides, file=file)
-    return (*known, *machine, *config_factors(config, accepted_by(request.overrides, file))), never_done()
+    config = load_config(request.overrides, file=request.config or None)
+    return (*known, *machine, *config_factors(config, accepted_by(config, request.device))), never_done()
 
 
 def _merged(first: TrialAnswer | None, second: TrialAnswer) -> tuple[Opportunity, ...]:

@@ -13,11 +13,13 @@ from collections import defaultdict, deque
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
+from typing import Protocol
 
 from ilora_diag.bisect.oracle import Assignment, BudgetSpent, Interrupted, Observation, Verdict, verdict_of
 from ilora_diag.engine.bisect.same import is_same
 from ilora_diag.engine.journal import Journal
-from ilora_diag.engine.trial_run import Ran, TrialRunner
+from ilora_diag.engine.supervise import Poll
+from ilora_diag.engine.trial_run import Ran
 from ilora_diag.schema.bisect import Factor, Purpose, Step
 from ilora_diag.schema.codec import to_data
 from ilora_diag.schema.known import Known, Settings, Unavailable, Value
@@ -27,6 +29,18 @@ from ilora_diag.schema.trial_request import TrialRequest
 
 Ask = Callable[[TrialRequest], TrialRequest]
 _LEAST_DEADLINE_S, _MOST_DEADLINE_S, _PATIENCE = 60.0, 600.0, 5.0
+
+
+class Runner(Protocol):
+    """What runs trials: processes, or a model of them."""
+
+    def run(self, request: TrialRequest, *, fresh: bool, deadline_s: float, poll: Poll | None = None) -> Ran:
+        """Run a trial to its end, however it ends."""
+        ...
+
+    def answer_of(self, trial_id: str) -> TrialAnswer | None:
+        """The answer of an earlier trial."""
+        ...
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -100,7 +114,7 @@ class TrialOracle:
             first.
     """
 
-    runner: TrialRunner
+    runner: Runner
     journal: Journal
     recorded: dict[str, deque[Trial]]
     make: Callable[[Settings], TrialRequest]

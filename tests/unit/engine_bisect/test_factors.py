@@ -27,7 +27,7 @@ GIB = 1 << 30
 
 def _of_config(*overrides: str, file: str | None = "incident") -> dict[str, Factor]:
     config = load_config(overrides, file=file)
-    return {factor.name: factor for factor in config_factors(config, accepted_by(overrides, file))}
+    return {factor.name: factor for factor in config_factors(config, accepted_by(config, "cuda"))}
 
 
 def _names(factor: Factor) -> tuple[str, ...]:
@@ -91,10 +91,9 @@ def test_the_incident_has_a_factor_for_everything_it_sets() -> None:
 
 
 def test_a_level_the_configuration_would_be_refused_with_is_left_out() -> None:
-    assert "precision" in _of_config()
-    assert "bf16" in _names(_of_config()["precision"])
-    lightning = _of_config("train.loop=lightning")["lora_rank"]
-    assert all(int(name) % 4 == 0 for name in _names(lightning))
+    assert _names(_of_config()["precision"]) == ("auto", "bf16", "fp16")
+    assert _names(_of_config("train.loop=lightning")["precision"]) == ("auto", "bf16")
+    assert all(int(name) % 4 == 0 for name in _names(_of_config()["lora_rank"]))
 
 
 def test_what_is_already_as_mild_as_can_be_is_no_factor() -> None:
