@@ -236,6 +236,14 @@ REASONS: tuple[tuple[str, str], ...] = (
     (r"the trial's process said nothing of it", r"試行のプロセスから得られていない"),
     (r"the unchanged configuration did not fail", r"変更しない設定は失敗していない"),
     (r"not collected", r"未収集"),
+    (
+        r"other processes held (\d+) MiB more after the trial(?: .*)?; it ended as (\w+)",
+        r"試行の前後で他プロセスのメモリが \1 MiB 増えた（試行自体の結果: \2）",
+    ),
+    (
+        r"other processes held (\d+) MiB less after the trial(?: .*)?; it ended as (\w+)",
+        r"試行の前後で他プロセスのメモリが \1 MiB 減った（試行自体の結果: \2）",
+    ),
     (r"asked from outside", r"外部からの要求"),
     (r"still running after its (\S+) s", r"\1 秒経っても終わらなかった"),
     (r"kept", r"保持"),

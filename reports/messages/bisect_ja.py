@@ -18,12 +18,12 @@ MESSAGES = {
     "bisect.name.example": "実例 {name}",
     "bisect.answer.not_reproduced": "再現しませんでした。{runs} 回実行し、失敗は {failed} 回です。",
     "bisect.answer.fails_differently": "原因は特定できませんでした。{runs} 回の実行のうち失敗は {failed} 回で、失"
-    "敗の内容が毎回異なるため、説明すべき 1 つの障害が定まりません。",
+    "敗の内容が毎回異なるため、説明すべき一つの障害が定まりません。",
     "bisect.answer.outside_factors": "原因は特定できませんでした。{factors} 個の要因をすべて同時に緩和しても同じ失"
     "敗が起こるため、原因はこれらの要因の外にあります。",
     "bisect.answer.flaky": "原因は特定できませんでした。失敗は {runs} 回中 {failed} 回にとどまり、許された試行回数"
     "では、対策の効果と偶然の成功を区別できません。",
-    "bisect.answer.suspects": "原因は {suspects} のいずれかです。失敗は {runs} 回中 {failed} 回で、1 つには絞り込"
+    "bisect.answer.suspects": "原因は {suspects} のいずれかです。失敗は {runs} 回中 {failed} 回で、一つには絞り込"
     "めていません。",
     "bisect.answer.budget_spent": "原因を証明する前に、許された試行回数または時間を使い切りました。これまでに "
     "{factors} 個の要因のうち {ruled_out} 個を排除しています。",
@@ -234,7 +234,7 @@ MESSAGES = {
     "bisect.course.title": "調査の経緯",
     "bisect.course.no_mitigation": "この障害に対してすでに適用されていた対策は見つかりませんでした。",
     "bisect.course.mitigations": "調査の前からすでに適用されていた対策です。対策そのものが原因になり得るため、いず"
-    "れも要因の 1 つとして扱いました。",
+    "れも要因の一つとして扱いました。",
     "bisect.course.mitigation": "{setting}",
     "bisect.course.caption": "ジャーナルに基づく時系列です。",
     "bisect.course.none": "試行は行われていません。",
@@ -242,14 +242,14 @@ MESSAGES = {
     "bisect.course.times": "{result} {num} 回",
     # 5
     "bisect.method.title": "調査方法",
-    "bisect.method.trial": "1 回の試行は、設定を 1 つのプロセスで 1 回実行するものです。各試行は、失敗する設定から、"
+    "bisect.method.trial": "1 回の試行は、設定を単独のプロセスで 1 回実行するものです。各試行は、失敗する設定から、"
     "記載した要因だけを変更しています。変更を試行から試行へ積み重ねることはしません。",
     "bisect.method.oracle": "同一の障害とは {signature} を指します。対策と認めるのは成功した場合だけです。別の障害、"
     "設定の拒否、時間切れは副作用として扱い、対策とは認めません。",
     "bisect.method.search.fast": "探索: 成功する最小の変更の組を求め（QuickXplain、代償の小さい変更を優先）、次に"
     "成功する最小限の水準を求め、最後にそれぞれの変更が必要であることを確かめます。",
-    "bisect.method.search.full": "探索: まずすべての要因を 1 つずつ変更して個別の効果を調べ、次に成功する最小の変"
-    "更の組と最小限の水準を求め、最後にそれぞれの変更が必要であることを確かめます。",
+    "bisect.method.search.full": "探索: まずすべての要因を一つずつ変更して個別の効果を調べ、次に成功する最小の変更"
+    "の組と最小限の水準を求め、最後にそれぞれの変更が必要であることを確かめます。",
     "bisect.method.repeats": "変更しない設定を最初に {runs} 回、対照として {controls} 回実行しました。成功は連続 "
     "{repeats} 回で成功と認めます（誤り確率 {alpha}）。",
     "bisect.method.vocabulary": "確度の用語: 「確認済」は対照実行を伴う試行によるもの、「強く示唆」は一部が不足す"
@@ -264,7 +264,7 @@ MESSAGES = {
     "bisect.findings.title": "調査結果（切り分け）",
     "bisect.findings.overview": "試行 {num} 回の内訳: {results}。",
     "bisect.effects.title": "要因ごとの効果",
-    "bisect.effects.caption": "要因を 1 つだけ変更し、他は失敗する設定のままとした結果です。成功したものを先に示し、"
+    "bisect.effects.caption": "要因を一つだけ変更し、他は失敗する設定のままとした結果です。成功したものを先に示し、"
     "効果のなかった変更も示します。",
     "bisect.boundary.title": "成否の境界",
     "bisect.boundary.text": "{fail} では失敗し、{passing} では成功します。隣り合う水準で、いずれも実際に実行してお"
@@ -301,7 +301,7 @@ MESSAGES = {
     "bisect.estimate.reserved": "予約済みメモリ（reserved）",
     "bisect.estimate.used": "GPU の使用量（コンテキストと他プロセスを含む）",
     "bisect.knobs.title": "設定変更の効果（見積もり）",
-    "bisect.knobs.caption": "同じステップで設定を 1 つだけ変えた場合を計算し、見積もりのピークと比べたものです。",
+    "bisect.knobs.caption": "同じステップで設定を一つだけ変えた場合を計算し、見積もりのピークと比べたものです。",
     "bisect.retention.title": "ステップをまたいで残るメモリ",
     "bisect.retention.grows": "使用中のメモリは 1 ステップごとに {slope} ずつ増えています（標準誤差 {error}、"
     "{steps} ステップ）。何かが保持され続けています。",
@@ -351,8 +351,8 @@ MESSAGES = {
     "りません。",
     "bisect.ground.certificate_complete": "どの要因の変更を外しても失敗は残ります。すなわち、いずれも必要です。",
     "bisect.ground.certificate_incomplete": "不足: それぞれの要因が必要であることは示されていません。",
-    "bisect.ground.boundary_executed": "失敗した試行と成功した試行の違いは、1 つの要因の隣り合う水準だけです。",
-    "bisect.ground.boundary_missing": "不足: 1 つの要因の隣り合う水準だけが異なる、失敗と成功の試行がありません。",
+    "bisect.ground.boundary_executed": "失敗した試行と成功した試行の違いは、一つの要因の隣り合う水準だけです。",
+    "bisect.ground.boundary_missing": "不足: 一つの要因の隣り合う水準だけが異なる、失敗と成功の試行がありません。",
     "bisect.ground.finals_passed": "対策は、独立したプロセスで繰り返し成功しました。",
     "bisect.ground.finals_missing": "不足: 独立したプロセスでの対策の再実行が足りません。",
     "bisect.ground.controls_stable": "変更しない設定は、途中でも最後でも失敗し続けました。",

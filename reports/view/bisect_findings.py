@@ -173,7 +173,9 @@ def _side_effect(story: BisectStory, index: int, effect: SideEffect) -> Text:
         what = story.signature(effect.signature)
         text = story.fill("bisect.side_effect.other", factor=code(effect.factor), signature=code(what))
     else:
-        text = story.fill("bisect.side_effect", factor=code(effect.factor), text=code(_first(effect.text)))
+        reason = _first(effect.text)
+        told = story.words.reason(reason)
+        text = story.fill("bisect.side_effect", factor=code(effect.factor), text=told if told != reason else code(told))
     return story.cite(text, story.run(effect.trial), story.fact(f"side_effects/{index}"))
 
 
