@@ -68,7 +68,7 @@ def _masked(case: Case, message: OomMessage) -> Iterator[Claim]:
 
 
 def _told(case: Case, message: OomMessage) -> Iterator[Claim]:
-    from ilora_diag.knowledge.oom import classify_oom
+    from ilora_diag.knowledge.oom_verdict import classify_oom
 
     if message.backend == "cpu" or message.wording.startswith("host"):
         return

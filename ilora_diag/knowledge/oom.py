@@ -17,8 +17,7 @@ from functools import cache
 from typing import Any
 
 from ilora_diag.knowledge.texts import clean_text
-from ilora_diag.schema.explanation import OomMessage, OomVerdict, OtherProcess
-from ilora_diag.schema.facts import Facts
+from ilora_diag.schema.explanation import OomMessage, OtherProcess
 from ilora_diag.schema.known import Known, Unavailable
 
 WINDOW = 4000
@@ -120,13 +119,6 @@ def parse_oom(text: str) -> OomMessage | None:
     anchors = list(_ANCHOR.finditer(text))
     told = next((message for anchor in anchors if (message := _told(text, anchor.start())) is not None), None)
     return told or _masked(text) or _host(text)
-
-
-def classify_oom(message: OomMessage, facts: Facts | None = None) -> OomVerdict:
-    """The leading cause of a message, what contributes, and what would have been granted (`knowledge.oom_verdict`)."""
-    from ilora_diag.knowledge import oom_verdict
-
-    return oom_verdict.classify_oom(message, facts)
 
 
 def _told(text: str, start: int) -> OomMessage | None:

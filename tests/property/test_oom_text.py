@@ -5,7 +5,8 @@ from __future__ import annotations
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from ilora_diag.knowledge.oom import classify_oom, parse_oom
+from ilora_diag.knowledge.oom import parse_oom
+from ilora_diag.knowledge.oom_verdict import classify_oom
 from ilora_diag.knowledge.scan import scan_text
 from ilora_diag.memory.oom import OutOfMemoryFacts, ProcessUse, oom_message
 

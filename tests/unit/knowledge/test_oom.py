@@ -10,7 +10,8 @@ import pytest
 from ilora_diag.checks.judging import judge
 from ilora_diag.knowledge.advice import judge_advice
 from ilora_diag.knowledge.lookups import Named
-from ilora_diag.knowledge.oom import classify_oom, looks_like_self, parse_oom
+from ilora_diag.knowledge.oom import looks_like_self, parse_oom
+from ilora_diag.knowledge.oom_verdict import classify_oom
 from ilora_diag.knowledge.reading import read_error
 from ilora_diag.schema import Fact, Facts, Unavailable, Value
 from ilora_diag.schema.explanation import OomCause, OomMessage
