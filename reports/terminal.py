@@ -37,6 +37,11 @@ if TYPE_CHECKING:
 _STYLES = {"code": "cyan", "strong": "bold", "link": "underline", "good": "green", "doubtful": "yellow", "bad": "red"}
 _ALERTS = {"note": "yellow", "warning": "yellow", "caution": "red"}
 _UNBOUNDED = 100_000
+_WORD = re.compile(
+    r"[\u3040-\u30ff\u4e00-\u9fff][\u3001\u3002\u300d\uff09\u30fc\u3083\u3085\u3087\u3063\u30e3\u30e5\u30e7\u30c3]*\s*"
+    r"|[^\s\u3040-\u30ff\u4e00-\u9fff]+\s*"
+)
+"""What a line may be folded before: a word, or a Japanese character with what must not begin a line after it."""
 
 
 class TerminalRenderer:
@@ -156,7 +161,7 @@ def _breaks(text: str, width: int) -> tuple[int, ...]:
 
     offsets: list[int] = []
     column = 0
-    for word in re.finditer(r"\S+\s*", text):
+    for word in _WORD.finditer(text):
         if column and column + cell_len(word[0].rstrip()) > width:
             offsets.append(word.start())
             column = 0
