@@ -215,16 +215,27 @@ class Investigation:
         self.not_applicable += without_opportunity(opportunities)
 
     def _chosen(self, factors: tuple[Factor, ...]) -> tuple[Factor, ...]:
-        names = [factor.name for factor in factors]
-        for option, given in (("--factors", self.request.only), ("--skip-factors", self.request.skip)):
-            unknown = [name for name in given if name not in names]
-            if unknown:
-                raise UnknownFactorError(f"{option} {unknown[0]}: allowed are {', '.join(names)}")
-        for factor in factors:
-            if factor.name in self.request.skip or (self.request.only and factor.name not in self.request.only):
-                self.not_applicable.append(Skipped(what=factor.name, reason="left out on request"))
-        left = {skipped.what for skipped in self.not_applicable if skipped.reason == "left out on request"}
-        return tuple(factor for factor in factors if factor.name not in left)
+        kept, left_out = chosen(self.request, factors)
+        self.not_applicable += left_out
+        return kept
+
+
+def chosen(request: BisectRequest, factors: tuple[Factor, ...]) -> tuple[tuple[Factor, ...], tuple[Skipped, ...]]:
+    """The factors that were asked for, and those left out on request.
+
+    Raises:
+        UnknownFactorError: a name that none of them has.
+    """
+    names = [factor.name for factor in factors]
+    for option, given in (("--factors", request.only), ("--skip-factors", request.skip)):
+        unknown = [name for name in given if name not in names]
+        if unknown:
+            raise UnknownFactorError(f"{option} {unknown[0]}: allowed are {', '.join(names)}")
+    left = {name for name in names if name in request.skip or (request.only and name not in request.only)}
+    return (
+        tuple(factor for factor in factors if factor.name not in left),
+        tuple(Skipped(what=name, reason="left out on request") for name in names if name in left),
+    )
 
 
 def mode_of(request: BisectRequest) -> Mode:
@@ -237,6 +248,7 @@ def planned_factors(request: BisectRequest) -> tuple[tuple[Factor, ...], tuple[S
 
     Raises:
         FactorsFileError: the factors file.
+        UnknownFactorError: a name of a factor, where all of them are known.
     """
     known = read_factors(Path(request.factors_file)) if request.factors_file else ()
     machine = tuple(machine_factors(request.device, request.base, os.environ))
@@ -246,7 +258,10 @@ def planned_factors(request: BisectRequest) -> tuple[tuple[Factor, ...], tuple[S
         )
         return (*known, *machine, *argument_factors(request.script_args)), told_by_a_trial
     config = load_config(request.overrides, file=request.config or None)
-    return (*known, *machine, *config_factors(config, accepted_by(config, request.device))), never_done()
+    factors, left_out = chosen(
+        request, (*known, *machine, *config_factors(config, accepted_by(config, request.device)))
+    )
+    return factors, (*never_done(), *left_out)
 
 
 def _merged(first: TrialAnswer | None, second: TrialAnswer) -> tuple[Opportunity, ...]:
