@@ -71,3 +71,12 @@ def _three_digits(value: float) -> str:
     """Three significant digits, more where the number has more before the point; the bounds allow for rounding up."""
     decimals = 2 if value < 9.995 else 1 if value < 99.95 else 0
     return f"{value:.{decimals}f}"
+
+
+def typed_bytes(size: int) -> str:
+    """A size as one types it, exactly: `4GiB`, `512MiB`, else plain bytes."""
+    for name in ("TiB", "GiB", "MiB", "KiB"):
+        unit = parse_bytes(f"1{name}")
+        if size and size % unit == 0:
+            return f"{size // unit}{name}"
+    return str(size)

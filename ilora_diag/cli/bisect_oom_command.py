@@ -28,6 +28,7 @@ from ilora_diag.schema import SchemaError, from_json, to_json
 from ilora_diag.schema.bisect import Bisect, Outcome
 from ilora_diag.schema.bisect_request import BisectRequest
 from ilora_diag.schema.trial import Status
+from ilora_diag.units import typed_bytes
 from reports.messages import Words
 from reports.view.bisect import bisect_document, bisect_headline
 from reports.view.bisect_plan import plan_document
@@ -171,8 +172,8 @@ def typed_command(request: BisectRequest) -> str:
     for option, value in (
         ("--config", request.config),
         ("--device", request.device),
-        ("--memory", given.get("device.memory_bytes")),
-        ("--other-processes", given.get("device.other_bytes")),
+        ("--memory", _typed_size(given.get("device.memory_bytes"))),
+        ("--other-processes", _typed_size(given.get("device.other_bytes"))),
         ("--torch", request.torch_version),
         ("--factors", ",".join(request.only)),
         ("--skip-factors", ",".join(request.skip)),
@@ -187,3 +188,7 @@ def typed_command(request: BisectRequest) -> str:
         words += ["-m"] if request.script_is_module else []
         words += ["--", request.script, *request.script_args]
     return shell(*words)
+
+
+def _typed_size(value: object) -> str:
+    return typed_bytes(value) if isinstance(value, int) else ""

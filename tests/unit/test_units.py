@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from ilora_diag.units import UnitError, format_bytes, format_duration, parse_bytes
+from ilora_diag.units import UnitError, format_bytes, format_duration, parse_bytes, typed_bytes
 
 
 @pytest.mark.parametrize(
@@ -73,3 +73,11 @@ def test_what_is_no_size_is_refused_with_what_to_type(text: str, advice: str) ->
 )
 def test_durations_read_as_a_person_would_say_them(seconds: float, text: str) -> None:
     assert format_duration(seconds) == text
+
+
+@pytest.mark.parametrize(
+    ("size", "text"), [(4 << 30, "4GiB"), (1536 << 20, "1536MiB"), (3 << 10, "3KiB"), (1001, "1001"), (0, "0")]
+)
+def test_a_size_is_typed_exactly(size: int, text: str) -> None:
+    assert typed_bytes(size) == text
+    assert size == 0 or parse_bytes(text) == size
