@@ -38,7 +38,7 @@ code, pre { font-family: ui-monospace, SFMono-Regular, Menlo, Consolas, "Noto Sa
 code { background: var(--raised); padding: .1em .3em; border-radius: 4px }
 pre {
   background: var(--raised); border: 1px solid var(--rule); border-radius: 6px; padding: .75rem 1rem; overflow-x: auto;
-  overflow-wrap: normal; line-height: 1.5;
+  white-space: pre-wrap; line-height: 1.5;
 }
 pre code { background: none; padding: 0; font-size: 1em }
 .scroll { overflow-x: auto }
@@ -63,7 +63,6 @@ details[open] > summary { margin-bottom: .5rem }
   a { color: inherit; text-decoration: none }
   h2, h3 { break-after: avoid }
   figure, tr, .alert { break-inside: avoid }
-  pre { white-space: pre-wrap; overflow-wrap: anywhere }
   .scroll, figure { overflow: visible }
   figure svg { min-width: 0 }
   details::details-content { content-visibility: visible; height: auto }

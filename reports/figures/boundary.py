@@ -6,10 +6,10 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from ilora_diag.schema.bisect import Bisect, Boundary, Factor, FactorScope, Step
+from ilora_diag.schema.bisect import Bisect, Boundary, Factor, Step
 from ilora_diag.schema.known import Known, Unavailable
 from ilora_diag.units import format_bytes
-from reports.figures.outcomes import MARKS, Ended, ended, peak_reserved, trials_by_id
+from reports.figures.outcomes import MARKS, Ended, ended, is_test, peak_reserved, trials_by_id
 from reports.figures.shares import Axis, axis_for
 from reports.figures.style import INK, MUTED, VERMILION, cut_end, new_figure
 from reports.messages import Words
@@ -56,7 +56,8 @@ def points(bisect: Bisect) -> list[Point]:
     found: dict[tuple[int, int, Ended], list[str]] = {}
     for step in bisect.steps:
         peak, trial = peak_reserved(trials.get(step.trial)), trials.get(step.trial)
-        if _others(step, pair) != _others(failing, pair) or isinstance(peak, Unavailable):
+        same = is_test(step) and _others(step, pair) == _others(failing, pair)
+        if not same or isinstance(peak, Unavailable):
             continue
         ids = found.setdefault((_level(step, pair), peak, ended(trial)), [])
         if step.trial not in ids:
@@ -69,7 +70,7 @@ def draw(bisect: Bisect, words: Words) -> Figure:
     pair, found = bisect.boundary, points(bisect)
     assert pair is not None, "available() says whether there is one"
     levels = _levels(bisect, pair, found)
-    capacity = card_bytes(bisect)
+    capacity = same_card_bytes(bisect)
     known_capacity = capacity if isinstance(capacity, int) else 0
     axis = axis_for(max(known_capacity, *(point.size_bytes for point in found)))
     figure, (axes,) = new_figure(words("figure.bisect.boundary.title", factor=pair.factor), height_in=3.7)
@@ -121,16 +122,22 @@ def alt(bisect: Bisect, words: Words) -> str:
 
 
 def card_bytes(bisect: Bisect) -> Known[int]:
-    """The card's memory, where all trials had the same: the failed request tells it, or the estimate."""
-    pair = bisect.boundary
-    factor = next((one for one in bisect.factors if pair is not None and one.name == pair.factor), None)
-    if factor is not None and factor.scope is FactorScope.DEVICE:
-        return Unavailable(reason="the factor is the card itself", source="factors")
+    """The memory of the card that failed: the failed request tells it, or the estimate."""
     if bisect.failed_request is not None and isinstance(bisect.failed_request.capacity_bytes, int):
         return bisect.failed_request.capacity_bytes
     if not isinstance(bisect.estimate, Unavailable):
         return bisect.estimate.cards[0].memory_bytes
-    return Unavailable(reason="no trial told the card's memory", source="failed_request")
+    return Unavailable(reason="no trial told the card's memory", source="bisect.failed_request")
+
+
+def same_card_bytes(bisect: Bisect) -> Known[int]:
+    """The card's memory, where all levels of the boundary's factor have the same card."""
+    pair = bisect.boundary
+    factor = next((one for one in bisect.factors if pair is not None and one.name == pair.factor), None)
+    changed = () if factor is None else (key for level in factor.levels for key, _ in level.changes)
+    if any(key == "device.memory_bytes" for key in changed):
+        return Unavailable(reason="the factor is the card itself", source="bisect.factors")
+    return card_bytes(bisect)
 
 
 def _draw_pair(axes: Axes, axis: Axis, pair: Boundary, found: Sequence[Point]) -> None:

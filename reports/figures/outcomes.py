@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from enum import StrEnum
 
-from ilora_diag.schema.bisect import Bisect
+from ilora_diag.schema.bisect import Bisect, Purpose, Step
 from ilora_diag.schema.known import Known, Unavailable
 from ilora_diag.schema.trial import Status, Trial
 from reports.figures.style import GREEN, MUTED, ORANGE, VERMILION
@@ -36,6 +36,7 @@ MARKS: Mapping[Ended, Mark] = {
     Ended.OTHER: Mark(ORANGE, "xx", "D"),
     Ended.NONE: Mark(MUTED, "||", "s"),
 }
+_LOOKED_ELSEWHERE = frozenset({Purpose.GROWTH, Purpose.FIRST_TOUCH})
 _BY_STATUS = {
     Status.OK: Ended.PASS,
     Status.SAME: Ended.SAME,
@@ -48,6 +49,16 @@ _BY_STATUS = {
 def ended(trial: Trial | None) -> Ended:
     """The class of a trial; one that is not in the record decides nothing."""
     return Ended.NONE if trial is None else _BY_STATUS.get(trial.status, Ended.NONE)
+
+
+def step_ended(step: Step, trials: Mapping[str, Trial]) -> Ended:
+    """The class of a step: what was run to look at something else, on another card, tests no factor."""
+    return Ended.NONE if step.purpose in _LOOKED_ELSEWHERE else ended(trials.get(step.trial))
+
+
+def is_test(step: Step) -> bool:
+    """Whether a step ran the configuration itself, relaxed or not."""
+    return step.purpose not in _LOOKED_ELSEWHERE
 
 
 def trials_by_id(bisect: Bisect) -> dict[str, Trial]:

@@ -6,7 +6,7 @@ from collections.abc import Iterable
 from typing import TYPE_CHECKING, Any
 
 from ilora_diag.schema.bisect import Bisect, Step
-from reports.figures.outcomes import MARKS, Ended, ended, trials_by_id
+from reports.figures.outcomes import MARKS, Ended, step_ended, trials_by_id
 from reports.figures.style import BLUE, INK, MUTED, RULE, SKY, cut_start, new_figure
 from reports.messages import Words
 
@@ -53,7 +53,7 @@ def draw(bisect: Bisect, words: Words) -> Figure:
     _cells(axes, partly, SKY, label=words("figure.bisect.trials.partly"), hatch="//")
     _cells(axes, wholly, BLUE, label=words("figure.bisect.trials.wholly"))
     for row, step in enumerate(steps):
-        _outcome(axes, row, ended(trials.get(step.trial)), words)
+        _outcome(axes, row, step_ended(step, trials), words)
     if num_hidden:
         axes.axhline(MAX_ROWS // 2 - 0.5, color=INK, linewidth=1.2)
     labels = [_row_label(step, words) for step in steps]
@@ -73,7 +73,7 @@ def draw(bisect: Bisect, words: Words) -> Figure:
 def alt(bisect: Bisect, words: Words) -> str:
     """How many trials ended how."""
     trials = trials_by_id(bisect)
-    found = [ended(trials.get(step.trial)) for step in bisect.steps]
+    found = [step_ended(step, trials) for step in bisect.steps]
     told = [
         words("figure.bisect.trials.alt.row", ended=words(f"figure.bisect.ended.{kind.value}"), num=found.count(kind))
         for kind in Ended

@@ -10,7 +10,8 @@ MESSAGES = {
     "figure.bisect.alt.more": " and {num} more",
     # effects
     "figure.bisect.effects.title": "What each factor alone does to the peak",
-    "figure.bisect.effects.axis": "change of the peak of reserved memory against the failing configuration, {unit}",
+    "figure.bisect.effects.axis": "change of the peak of reserved memory against the failing trial, {unit}\n"
+    "(which ended before a peak of its own)",
     "figure.bisect.effects.untested": "not tried alone",
     "figure.bisect.effects.unknown": "peak unknown ({ended})",
     "figure.bisect.effects.note": "{delta} ({ended})",

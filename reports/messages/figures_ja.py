@@ -11,7 +11,8 @@ MESSAGES = {
     "figure.bisect.alt.more": "、ほか {num} 件",
     # effects
     "figure.bisect.effects.title": "各要因を単独で緩めたときのピークの変化",
-    "figure.bisect.effects.axis": "失敗する構成を基準とした reserved のピークの変化（{unit}）",
+    "figure.bisect.effects.axis": "失敗した試行を基準とした reserved のピークの変化（{unit}）\n"
+    "失敗した試行は本来のピークに達する前に終わっている",
     "figure.bisect.effects.untested": "単独では未試行",
     "figure.bisect.effects.unknown": "ピーク不明（{ended}）",
     "figure.bisect.effects.note": "{delta}（{ended}）",

@@ -11,11 +11,11 @@ from xml.etree import ElementTree
 import pytest
 
 from ilora_diag.schema import Status, Unavailable
-from ilora_diag.schema.bisect import Bisect, FactorScope, Purpose, Step
+from ilora_diag.schema.bisect import Bisect, Purpose, Step
 from reports.figures import boundary, drawn_path, effects, trial_matrix
 from reports.figures.bisect import bisect_figures, draw_bisect_figures, figure_alt
 from reports.figures.dark import DARK
-from reports.figures.outcomes import Ended, ended
+from reports.figures.outcomes import Ended, ended, step_ended, trials_by_id
 from reports.messages import Words
 
 Check = Callable[[str, str], None]
@@ -147,12 +147,20 @@ def test_a_boundary_without_a_peak_on_both_sides_is_not_drawn(fixed_bisects: dic
 
 def test_the_cards_line_is_left_out_where_the_card_itself_is_the_factor(fixed_bisects: dict[str, Bisect]) -> None:
     bisect = fixed_bisects["batch"]
-    of_card = tuple(
-        replace(factor, scope=FactorScope.DEVICE) if factor.name == "batch_size" else factor
-        for factor in bisect.factors
-    )
-    assert boundary.card_bytes(bisect) == 14_910 << 20
-    assert isinstance(boundary.card_bytes(replace(bisect, factors=of_card)), Unavailable)
+    factor = bisect.factors[0]
+    smaller = replace(factor.levels[1], changes=(("device.memory_bytes", 1 << 30),))
+    of_card = (replace(factor, levels=(factor.levels[0], smaller, *factor.levels[2:])), *bisect.factors[1:])
+    assert boundary.same_card_bytes(bisect) == 14_910 << 20
+    assert isinstance(boundary.same_card_bytes(replace(bisect, factors=of_card)), Unavailable)
+    assert boundary.card_bytes(replace(bisect, factors=of_card)) == 14_910 << 20
+
+
+def test_a_look_at_something_else_is_no_test_of_a_factor(fixed_bisects: dict[str, Bisect]) -> None:
+    bisect = fixed_bisects["batch"]
+    looked = Step(trial="T-05", purpose=Purpose.GROWTH, relaxed=())
+    assert boundary.points(replace(bisect, steps=(looked, *bisect.steps))) == boundary.points(bisect)
+    assert step_ended(looked, trials_by_id(bisect)) is Ended.NONE
+    assert step_ended(replace(looked, purpose=Purpose.EFFECT), trials_by_id(bisect)) is Ended.PASS
 
 
 def test_only_a_pass_is_drawn_as_a_pass(fixed_bisects: dict[str, Bisect]) -> None:
