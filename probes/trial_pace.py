@@ -58,6 +58,7 @@ class Pace:
         self._trained = Trained()
         self._watch: Watch | None = None
         self._has_optimizer = False
+        self._has_just_stepped = False
         self._raised = 0
         self.steps_done = 0
         self.optimizer: torch.optim.Optimizer | None = None
@@ -86,11 +87,16 @@ class Pace:
             plain(phase)
             if phase in _OF_STEP_1:
                 self._phase(phase)
+            elif self._has_just_stepped:  # what follows a step belongs to the next one, its batch for a start
+                self._has_just_stepped = False
+                if self.steps_done < self._steps:
+                    self._enter(self._later_step())
 
         def backward_ends() -> None:
             ends()
             if self._counts_backward():
                 self.steps_done += 1
+                self._has_just_stepped = True
                 watch.step_done()
 
         watch.set_phase, watch.backward_ends = set_phase, backward_ends  # type: ignore[method-assign]
@@ -107,6 +113,7 @@ class Pace:
             self._has_optimizer, self.steps_done = True, 0
         self.optimizer = optimizer
         self.steps_done += 1
+        self._has_just_stepped = True
 
     def _counts_backward(self) -> bool:
         self._has_optimizer = self._has_optimizer or any_optimizer()

@@ -11,12 +11,13 @@ from probes.interventions.arguments import with_arguments
 from probes.interventions.registry import INSTALL
 from probes.interventions.seams import Seams
 from probes.interventions.tally import Tally
+from probes.trial_end import RefusedError
 from probes.virtual.patches import Patches
 
 __all__ = ["UnknownInterventionError", "applied", "with_arguments"]
 
 
-class UnknownInterventionError(ValueError):
+class UnknownInterventionError(RefusedError, ValueError):
     """No intervention has this name."""
 
 
@@ -33,6 +34,7 @@ def applied(settings: Mapping[str, Value], watch: Sequence[str] = ()) -> Iterato
 
     Raises:
         UnknownInterventionError: a name that stands for none.
+        RefusedError: a name of a holder that could never be one.
     """
     unknown = sorted({*settings, *watch} - set(INSTALL))
     if unknown:
