@@ -157,7 +157,8 @@ def _card_tasks(specs: Sequence[GpuSpec], setup: Setup, ground: Ground) -> list[
 def _on_one_card(config: Config) -> Config:
     """One rank's share. Stages other than the teacher's have no language model to estimate."""
     if config.stage != "teacher":
-        raise ConfigError("stage", config.stage, "teacher", "An estimate is of the teacher's training step")
+        other = "An estimate is of the teacher's step; the recommender's training runs with `ilora-diag train stage=rec"
+        raise ConfigError("stage", config.stage, "teacher", f"{other} --device virtual:NAME`, and tells its memory")
     train = config.train
     if train.devices * train.num_nodes == 1:
         return config

@@ -24,6 +24,7 @@ from reports.messages import (
     en,
     estimate_en,
     estimate_ja,
+    estimate_reasons_ja,
     explain_en,
     explain_ja,
     figures_en,
@@ -44,7 +45,14 @@ def _merged(*families: Mapping[str, str]) -> Mapping[str, str]:
 
 REASONS = {
     "en": en.REASONS,
-    "ja": (*ja.REASONS, *explain_ja.REASONS, *compare_ja.REASONS, *snapshot_ja.REASONS, *bisect_causes_ja.REASONS),
+    "ja": (
+        *ja.REASONS,
+        *explain_ja.REASONS,
+        *compare_ja.REASONS,
+        *snapshot_ja.REASONS,
+        *bisect_causes_ja.REASONS,
+        *estimate_reasons_ja.REASONS,
+    ),
 }
 LANGUAGES: Mapping[str, Mapping[str, str]] = {
     "en": _merged(

@@ -68,6 +68,23 @@ def test_steps_after_the_second_reach_no_higher_peak(overrides: tuple[str, ...])
     assert two.peak_reserved_bytes == four.peak_reserved_bytes
 
 
+def test_the_lightning_loop_holds_what_the_plain_one_holds() -> None:
+    """The same teacher, optimizer and batches: the same parameters and states, and a peak within a tenth."""
+    plain, lightning = (tiny(f"train.loop={loop}", "train.precision=bf16") for loop in ("plain", "lightning"))
+    traces = [trace_once(setup_of(config), steps=2) for config in (plain, lightning)]
+    kept = [
+        sum(
+            size
+            for size, category in zip(trace.sizes, trace.categories, strict=True)
+            if category in (Category.PARAMETER, Category.OPTIMIZER_STATE)
+        )
+        for trace in traces
+    ]
+    assert kept[0] == kept[1]
+    peaks = [replayed(trace).peak_allocated_bytes for trace in traces]
+    assert abs(peaks[0] - peaks[1]) * 10 <= peaks[0]
+
+
 def test_a_bench_gives_the_same_trace_whatever_was_traced_before() -> None:
     config = tiny()
     with Bench(setup_of(config)) as bench:

@@ -9,6 +9,7 @@ from string import Formatter
 
 import pytest
 
+from ilora_diag.hardware.gpus import GPUS
 from ilora_diag.schema import Status
 from reports.messages import LANGUAGES, REASONS, Words
 
@@ -74,3 +75,46 @@ def test_reason_patterns_expand() -> None:
             groups = re.compile(pattern).groups
             named = {int(number) for number in re.findall(r"\\(\d)", template)}
             assert named <= set(range(1, groups + 1)), (lang, pattern)
+
+
+@pytest.mark.parametrize(
+    "reason",
+    [
+        *sorted({spec.context_bytes.basis for spec in GPUS.values()}),
+        "not looked for",
+        "at least 3 and less than 9: not found within 4 traces",
+        "between 15.10 and 16.20 GiB of 15.78 GiB",
+        "floating-point values read from the card (such as a loss) are taken to be 1.0",
+        "floating-point values read from the card (such as a loss) are taken to be 1.0 (5 times)",
+        "int64 values read from the card are taken to be 0 (12 times)",
+    ],
+)
+def test_what_an_estimate_rests_on_is_told_in_japanese_with_its_numbers(reason: str) -> None:
+    told = Words("ja").reason(reason)
+    assert told != reason
+    assert sorted(re.findall(r"\d+", told)) == sorted(re.findall(r"\d+", reason))
+
+
+def test_every_cost_and_assumption_of_an_estimate_is_told_in_japanese(repo_root: Path) -> None:
+    """Read from the sources, since the probes cannot be imported here: a new sentence needs its translation."""
+    words = Words("ja")
+    said = {
+        node.value
+        for name in ("estimate_knobs.py", "estimate_compose.py", "run_answer.py")
+        for node in ast.walk(ast.parse((repo_root / "probes" / name).read_text(encoding="utf-8")))
+        for node in _sentences(node)
+    }
+    assert len(said) > 20
+    assert {text for text in said if words.reason(text) == text} == set()
+
+
+def _sentences(node: ast.AST) -> list[ast.Constant]:
+    """Whole sentences that a node yields, names a cost, or gives as a reason."""
+    values: list[ast.expr | None] = []
+    if isinstance(node, ast.Yield):
+        values.append(node.value)
+    if isinstance(node, ast.Assign) and isinstance(node.targets[0], ast.Name) and node.targets[0].id == "cost":
+        values.append(node.value)
+    if isinstance(node, ast.keyword) and node.arg in ("cost", "reason"):
+        values.append(node.value)
+    return [value for value in values if isinstance(value, ast.Constant) and isinstance(value.value, str)]

@@ -1,0 +1,178 @@
+"""Japanese, of what estimates and runs say in English in their records: assumptions, notes, costs, reasons."""
+# ruff: noqa: RUF001 - full-width punctuation is what Japanese is written with
+
+from __future__ import annotations
+
+_GIB = r"([\d.]+)"
+
+_COSTS = (
+    (
+        r"fewer samples a step; train\.gradient_accumulation_steps makes up for them",
+        r"1 ステップのサンプル数が減る（train.gradient_accumulation_steps で補える）",
+    ),
+    (r"older items of the history are left out of the prompt", r"履歴の古いアイテムがプロンプトから外れる"),
+    (
+        r"about a third more time a step: the forward pass is computed again",
+        r"forward を再計算するため、1 ステップの時間が約 3 分の 1 延びる",
+    ),
+    (r"none; a step is faster by about a quarter", r"なし（1 ステップの時間が約 4 分の 1 縮む）"),
+    (r"none; it is faster, too", r"なし（速度も上がる）"),
+    (r"slower: every head's scores are written out; for comparison", r"遅い（全ヘッドのスコアを書き出す。比較用）"),
+    (
+        r"other training dynamics; adapters usually need AdamW",
+        r"学習の進み方が変わる（アダプターには通常 AdamW が必要）",
+    ),
+    (r"adapters with less capacity", r"アダプターの表現力が下がる"),
+    (r"plain LoRA: no mixture by user", r"通常の LoRA になる（ユーザーごとの混合がなくなる）"),
+    (r"adapters on the queries and values only", r"アダプターが query と value だけになる"),
+    (r"ranks items instead of writing their titles", r"タイトルを生成せず、アイテムの順位付けになる"),
+    (r"writes titles instead of ranking items", r"アイテムの順位付けではなく、タイトルの生成になる"),
+    (r"the frozen model's weights are rounded to bfloat16", r"凍結したモデルの重みが bfloat16 に丸められる"),
+    (
+        r"the frozen model's weights are rounded to float16, whose range is small",
+        r"凍結したモデルの重みが、範囲の狭い float16 に丸められる",
+    ),
+    (r"none in quality; matrix products are slower", r"品質への影響なし（行列積は遅くなる）"),
+)
+_ASSUMPTIONS = (
+    (
+        r"every batch has samples of data\.max_seq_len = (\d+) tokens \(all but one a token shorter, so that a mask is "
+        r"needed\), (\d+) items of history and (\d+) placeholders",
+        r"どのバッチのサンプルも data.max_seq_len = \1 トークン（1 件を除き 1 トークン短く、マスクが必要）、"
+        r"履歴 \2 アイテム、プレースホルダー \3 個とした",
+    ),
+    (
+        r"every batch has samples of data\.max_seq_len = (\d+) tokens \(all but one a token shorter, so that a mask is "
+        r"needed\), (\d+) items of history and (\d+) placeholders, and answers of (\d+) tokens "
+        r"\(eval\.max_new_tokens\): the longest batch decides",
+        r"どのバッチのサンプルも data.max_seq_len = \1 トークン（1 件を除き 1 トークン短く、マスクが必要）、"
+        r"履歴 \2 アイテム、プレースホルダー \3 個、回答 \4 トークン（eval.max_new_tokens）とした。"
+        r"最長のバッチで決まる",
+    ),
+    (
+        r"the peak is that of training; evaluation \(eval\.generation, eval\.scoring\) keeps no activations; "
+        r"not traced",
+        r"ピークは学習のもの。評価（eval.generation、eval.scoring）は活性化を保持しないので計算していない",
+    ),
+    (
+        r"the recommender is loaded; the run trains it first \(no rec\.checkpoint\), and cache of that is left",
+        r"推薦モデルは読み込み済みとした。実行時は先に学習する（rec.checkpoint なし）ため、そのキャッシュが残る",
+    ),
+    (
+        r"one rank's memory; gradient buckets and NCCL of more ranks are not counted",
+        r"1 ランク分のメモリ。複数ランクでの勾配バケットと NCCL は含まない",
+    ),
+    (
+        r"operators have the shapes of the installed torch (\S+), all else the rules of (\S+)",
+        r"演算の形状はインストール済みの torch \1、それ以外は \2 の規則による",
+    ),
+    (
+        r"a card's memory is what CUDA reports of it, less than nvidia-smi shows by what the driver keeps",
+        r"搭載メモリは CUDA の報告値で、ドライバーの予約分だけ nvidia-smi の表示より小さい",
+    ),
+    (
+        r"the catalogue has (\d+) items \(data\.source=(.+) was not read\)",
+        r"カタログは \1 アイテムとした（data.source=\2 は読んでいない）",
+    ),
+    (
+        r"the script was ended after (\d+) steps: what it does later is not in these figures",
+        r"スクリプトは \1 ステップで終了させた。それ以降の動作はこの数値に含まれない",
+    ),
+    (
+        r"no torch\.optim optimizer was made: every call of backward \((\d+)\) was counted as a step",
+        r"torch.optim の optimizer が作られなかったため、backward の呼び出し（\1 回）をステップと数えた",
+    ),
+    (r"no step of an optimizer was done", r"optimizer のステップは行われなかった"),
+    (
+        r"the script caught (\d+) out-of-memory errors and went on",
+        r"スクリプトはメモリ不足のエラーを \1 回捕捉して続行した",
+    ),
+    (
+        r"nothing was computed: where the script branches on a loss or another result, it saw a made-up number; "
+        r"batches of other sizes than those seen need other memory",
+        r"値は計算していない。損失などの結果で分岐する箇所には仮の数値が渡された。"
+        r"実行時と異なる大きさのバッチでは必要なメモリも異なる",
+    ),
+    (r"context at the middle of its interval, (\d+) MiB", r"コンテキストは区間の中央値 \1 MiB とした"),
+    (
+        r"weights that no optimizer changes are told as what they are only where a model was called",
+        r"optimizer が更新しない重みは、モデルが呼び出された場合だけ重みとして分類される",
+    ),
+)
+_NOTES = (
+    (
+        r"floating-point values read from the card \(such as a loss\) are taken to be 1\.0",
+        r"カードから読んだ浮動小数点数（損失など）は 1.0 とした",
+    ),
+    (r"(\w+) values read from the card are taken to be 0", r"カードから読んだ \1 の値は 0 とした"),
+    (
+        r"the workspace of cuDNN attention is known to cuDNN alone and not counted",
+        r"cuDNN attention のワークスペースは cuDNN にしか分からないため含まない",
+    ),
+    (r"values copied from the card to the host are zeros", r"カードからホストへコピーした値はゼロとした"),
+    (r"(\S+) of unknown values is taken at its largest", r"値が不明な \1 は最大の大きさとした"),
+    (
+        r"tensors of unknown values are taken to be equal if their shapes are",
+        r"値が不明なテンソルは、形状が同じなら等しいとした",
+    ),
+)
+_REASONS = (
+    (r"not looked for", r"計算していません"),
+    (r"at least (\d+): not found within (\d+) traces", r"\1 以上（\2 回の計算では確定せず）"),
+    (
+        r"at least (\d+) and less than (\d+): not found within (\d+) traces",
+        r"\1 以上 \2 未満（\3 回の計算では確定せず）",
+    ),
+    (
+        r"the step calls no scaled-dot-product attention \(eager attention is plain products\)",
+        r"このステップは scaled-dot-product attention を呼びません（eager は通常の行列積です）",
+    ),
+    (rf"between {_GIB} and {_GIB} GiB of {_GIB} GiB", r"\3 GiB に対して \1 〜 \2 GiB"),
+    (
+        r"it fits after (\d+) times giving the cache back, and not with (\d+) % less",
+        r"キャッシュを \1 回解放すれば収まるが、メモリが \2 % 少ないと収まらない",
+    ),
+    (r"the script put nothing on the card", r"スクリプトはカードに何も置いていません"),
+    (
+        r"a script's batch cannot be changed from outside",
+        r"スクリプトのバッチサイズは外部から変更できません",
+    ),
+    (r"the script did not get to its end \((\w+)\)", r"スクリプトは最後まで実行されていません（\1）"),
+    (
+        r"memory ran out by less than the CUDA context is uncertain by: it was taken at its largest, and with the "
+        r"smallest the script would have got further",
+        r"不足した量が CUDA コンテキストの不確かさより小さい。コンテキストを最大とした結果であり、"
+        r"最小ならさらに先へ進んでいた",
+    ),
+)
+_BASES = (
+    (
+        r"\[unverified\] no reading of this card; span of (\d+) messages from others",
+        r"［未検証］このカードの実測値はない。他のカードのメッセージ \1 件の範囲",
+    ),
+    (
+        r"\[measured\] process less pool in (.+); \+-(\d+) % for other drivers \[unverified\]",
+        r"［実測］プロセスの使用量からプールを引いた値（\1）。他のドライバーでは ±\2 %［未検証］",
+    ),
+    (
+        r"\[measured by others\] reserved bytes (\d+) % each way: of (\d+) recorded steps the worst was "
+        r"([\d.]+) % off, none of them on Hopper or with expandable segments; and the interval of the CUDA context",
+        r"［他者による実測］reserved は上下 \1 %（記録された \2 ステップの最大誤差は \3 %。"
+        r"Hopper と expandable segments の記録はない）。これに CUDA コンテキストの区間を加えた",
+    ),
+)
+
+
+def _counted(pattern: str, told: str) -> tuple[tuple[str, str], tuple[str, str]]:
+    """A note made once, and one made several times, whose record says how often."""
+    number = pattern.replace(r"\(", "").count("(") + 1
+    return (pattern, told), (rf"{pattern} \((\d+) times\)", rf"{told}（\{number} 回）")
+
+
+REASONS: tuple[tuple[str, str], ...] = (
+    *_COSTS,
+    *_ASSUMPTIONS,
+    *_REASONS,
+    *_BASES,
+    *(pair for pattern, told in _NOTES for pair in _counted(pattern, told)),
+)
