@@ -127,7 +127,7 @@ def card_bytes(bisect: Bisect) -> Known[int]:
         return bisect.failed_request.capacity_bytes
     if not isinstance(bisect.estimate, Unavailable):
         return bisect.estimate.cards[0].memory_bytes
-    return Unavailable(reason="no trial told the card's memory", source="bisect.failed_request")
+    return Unavailable(reason="no trial told the card's memory", source="record:failed_request")
 
 
 def same_card_bytes(bisect: Bisect) -> Known[int]:
@@ -136,7 +136,7 @@ def same_card_bytes(bisect: Bisect) -> Known[int]:
     factor = next((one for one in bisect.factors if pair is not None and one.name == pair.factor), None)
     changed = () if factor is None else (key for level in factor.levels for key, _ in level.changes)
     if any(key == "device.memory_bytes" for key in changed):
-        return Unavailable(reason="the factor is the card itself", source="bisect.factors")
+        return Unavailable(reason="the factor is the card itself", source="record:factors")
     return card_bytes(bisect)
 
 

@@ -2,7 +2,18 @@
 
 from __future__ import annotations
 
-from ilora_diag.engine.redact import Identity, map_leaves, redact, redact_text, this_identity
+import pytest
+
+from ilora_diag.engine.redact import (
+    Identity,
+    Pseudonyms,
+    find_identifying,
+    is_secret_name,
+    map_leaves,
+    redact,
+    redact_text,
+    this_identity,
+)
 from ilora_diag.schema import Status, Trial, Unavailable
 
 ALICE = Identity(home="/home/alice", user="alice", host="gpu-box7")
@@ -56,3 +67,46 @@ def test_leaves_of_one_kind_are_changed() -> None:
 
 def test_this_machine_has_an_identity() -> None:
     assert this_identity().home
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "ghp_0123456789abcdefABCDEF",
+        "npm_0123456789abcdefABCDEF",
+        "password: 123456789",
+        'DB_PASSPHRASE="correct-horse"',
+        "https://host/x?sig=abcdefgh1234",
+        "Authorization: Basic dXNlcjpwYXNz",
+        "-----BEGIN OPENSSH PRIVATE KEY-----\nb3BlbnNzaC1r\n-----END OPENSSH PRIVATE KEY-----",
+    ],
+)
+def test_secrets_are_known_by_their_form(text: str) -> None:
+    hidden = Pseudonyms(ALICE).text(text)
+    assert "<secret>" in hidden
+    assert "secret" in {kind for kind, _ in find_identifying(text)}
+    assert list(find_identifying(hidden)) == []
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "num_tokens: 1300123, tokens_per_batch=1312.0",
+        "tokenizer: smollm2-135m-instruct",
+        "HR@10 0.31, precision@5",
+        "torch 2.13.0.1, cudnn version 9.1.0.70",
+        "max_position_embeddings: 2048000",
+    ],
+)
+def test_what_only_looks_like_a_secret_or_an_address_stays(text: str) -> None:
+    assert Pseudonyms(ALICE).text(text) == text
+    assert list(find_identifying(text)) == []
+
+
+def test_names_of_secrets_are_told_from_names_of_counts() -> None:
+    assert all(
+        is_secret_name(name) for name in ("HF_TOKEN", "hub_token", "db.password", "AWS_SECRET_ACCESS_KEY", "apiKey")
+    )
+    assert not any(
+        is_secret_name(name) for name in ("num_tokens", "tokenizer", "token_type_ids", "tokens_per_s", "key")
+    )
