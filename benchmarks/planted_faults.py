@@ -1,8 +1,8 @@
 """Does `bisect-oom` name planted defects? `python -m benchmarks.planted_faults [--only TEXT] [--out FILE]`.
 
-Each row of `tests/scenarios/scenarios.json` is a script with one small defect, or a control without one. It is copied to
-a neutral name and investigated by the command, as a user would type it; nothing of the row reaches the command but what
-describes the machine. Rows already in FILE are not run again.
+Each row of `tests/scenarios/scenarios.json` is a script with one small defect, or a control without one. It is copied
+to a neutral name and investigated by the command, as a user would type it; nothing of the row reaches the command but
+what describes the machine. Rows already in FILE are not run again.
 """
 
 from __future__ import annotations

@@ -21,6 +21,9 @@ UNTIL_IT_FAILS = 10_000
 GROWTH_STEPS = 6
 """Steps over which growth is measured where the failing run did not come so far."""
 
+LEAST_GROWTH_STEPS = 4
+"""A slope and its error need as many, the first step left out."""
+
 ROOMY_BYTES = 1 << 40
 """A virtual card on which nothing runs out: what a step needs is measured there, and what it leaves behind."""
 
@@ -80,9 +83,9 @@ def ordinary(answer: TrialAnswer | None, family: object, *, grows: bool) -> Call
     """
 
     def ask(asked: TrialRequest) -> TrialRequest:
-        steps = asked.steps
+        steps = max(asked.steps, LEAST_GROWTH_STEPS) if grows else asked.steps
         if answer is not None and asked.target is Target.SCRIPT:
-            steps = min(steps, max(answer.steps_done + 1, CONFIG_STEPS))
+            steps = min(steps, max(answer.steps_done + 1, LEAST_GROWTH_STEPS if grows else CONFIG_STEPS))
         stop = Stage.DONE
         if answer is not None and asked.target is Target.CONFIG and family not in OUT_OF_MEMORY:
             stop = STAGES[min(STAGES.index(answer.stage) + 1, len(STAGES) - 1)]
