@@ -157,7 +157,7 @@ MESSAGES = {
     "bisect.apply.seq_len": "samples of {value} tokens, the first ones kept",
     # costs
     "cost.none": "none",
-    "cost.somebody_elses": "nothing of the training changes; somebody else's work or a larger slice is needed",
+    "cost.somebody_elses": "none to the training; others have to end their work, or a larger slice is needed",
     "cost.little_slower": "a little slower",
     "cost.slower": "slower",
     "cost.rounded_weights": "rounded weights (a narrower type)",

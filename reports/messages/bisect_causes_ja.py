@@ -60,8 +60,8 @@ MESSAGES = {
     "bisect.meaning.second_model_copy": "重みが GPU 上に二重に存在するか、置き換えられた後も保持されています。",
     "bisect.root.second_model_copy": "置き換えたはずの重み、またはロード時にだけ必要だった重みを、別の名前が参照し"
     "続けています。",
-    "bisect.permanent.second_model_copy": "ロードは一度だけにし、学習の前にもう一方の名前を手放す（del を行い、スコー"
-    "プを抜ける）。",
+    "bisect.permanent.second_model_copy": "ロードは一度だけにし、学習の前にもう一方の名前を手放す（del を行い、ス"
+    "コープを抜ける）。",
     "bisect.cause.kv_cache_in_training": "学習時の KV キャッシュ",
     "bisect.meaning.kv_cache_in_training": "行われることのない生成のために、全層のキーと値がキャッシュされています。",
     "bisect.root.kv_cache_in_training": "モデルが既定の use_cache=True で呼び出されており、出力が残っている間、キー"
@@ -154,7 +154,7 @@ MESSAGES = {
     "bisect.apply.seq_len": "サンプルを先頭の {value} トークンにする",
     # costs
     "cost.none": "なし",
-    "cost.somebody_elses": "学習の内容は変わらない。他者の処理の終了、またはより大きい区画が必要",
+    "cost.somebody_elses": "学習内容への影響なし。ただし他者の処理の終了、またはより大きい区画が必要",
     "cost.little_slower": "わずかに遅くなる",
     "cost.slower": "遅くなる",
     "cost.rounded_weights": "重みの丸め（より狭い型）",

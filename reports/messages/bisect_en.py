@@ -175,7 +175,8 @@ MESSAGES = {
     "bisect.box.not_reproduced": "There is nothing to explain yet: this report says what was run, not why it "
     "failed elsewhere.",
     "bisect.box.fails_differently": "No cause is named, because no two failures were the same.",
-    "bisect.box.outside_factors": "No cause is named. The factors tried are not it, and that is known from trials.",
+    "bisect.box.outside_factors": "No cause is named: trials show that it fails even with every factor relaxed at "
+    "once.",
     "bisect.box.flaky": "No cause is named rather than a wrong one. More runs are needed.",
     "bisect.box.suspects": "Suspects, not a cause: each was present in every run that failed.",
     "bisect.box.budget_spent": "Interim report: nothing is proven yet, and every trial so far is kept and counts.",
@@ -247,6 +248,8 @@ MESSAGES = {
     "smallest set of changes that passes, its mildest levels, and a check that each change is needed.",
     "bisect.method.repeats": "The unchanged configuration ran {runs} times first and {controls} times as a "
     "control. A pass counts after {repeats} in a row (error probability {alpha}).",
+    "bisect.method.repeats.once": "The unchanged configuration ran {runs} times first and {controls} times as a "
+    "control, and failed every time; so one pass counts.",
     "bisect.method.vocabulary": "Words of confidence: confirmed, by controlled trials with controls; strongly "
     "suggested, by trials that lack something; hypothesis, from the error's text alone; not tested. They are "
     "computed from the trials.",
@@ -313,6 +316,10 @@ MESSAGES = {
     "bisect.direct.fails": "With {failing} it fails.",
     "bisect.direct.passes": "With {passing} and nothing else changed it passes.",
     "bisect.direct.detail": "Found in the program: {detail}",
+    "bisect.clue.first_touch.fails": "A clue: touching the device for the first time fails already, with no model "
+    "involved.",
+    "bisect.clue.first_touch.passes": "A clue: touching the device for the first time passes, so the failure "
+    "comes later.",
     "bisect.clue.growth": "A clue: live memory grows by {slope} a step.",
     "bisect.clue.held": "A clue: live memory grows by {slope} a step, held by {holder}.",
     "bisect.root.title": "Root cause",
@@ -371,8 +378,7 @@ MESSAGES = {
     "bisect.actions.open": "To be decided once the cause is proven.",
     "bisect.actions.prevention": "Prevention",
     "bisect.actions.prevention.caption": "What would have told beforehand:",
-    "bisect.done.memory": "the command of appendix B passes with every factor at its failing value but the cause",
-    "bisect.done.other": "the command of appendix B no longer fails on the machine in question",
+    "bisect.done_when": "the failing configuration passes with this measure, and nothing else changed",
     "bisect.prevent.estimate": "Compute before the run whether the step fits",
     "bisect.prevent.processes": "Look at what is on the card before the run",
     "bisect.prevent.env_check": "Check the machine when a job starts",

@@ -4,8 +4,8 @@
 from __future__ import annotations
 
 MESSAGES = {
-    "bisect.title.found": "{error} に関する調査報告書: {subject}",
-    "bisect.title": "{error} に関する調査報告書（原因調査中）: {subject}",
+    "bisect.title.found": "{subject} の学習時における {error} に関する調査報告書",
+    "bisect.title": "{subject} の学習時における {error} に関する調査報告書（原因調査中）",
     "bisect.headline": "{answer}{took}。",
     "bisect.took": "試行 {num} 回、所要時間 {seconds}",
     "bisect.contrast": "{factor} が {failing} では失敗し、{passing} では成功",
@@ -178,7 +178,8 @@ MESSAGES = {
     "bisect.box.not_reproduced": "説明すべき障害がまだ観測されていません。本報告書は実行した内容を示すもので、他の"
     "環境で失敗した理由を示すものではありません。",
     "bisect.box.fails_differently": "同じ失敗が 2 回と起こらなかったため、原因は挙げません。",
-    "bisect.box.outside_factors": "原因は挙げません。試した要因が原因でないことは、試行によって分かっています。",
+    "bisect.box.outside_factors": "原因は挙げません。すべての要因を同時に緩和しても失敗することは、試行により確認"
+    "済です。",
     "bisect.box.flaky": "誤った原因を挙げることを避け、原因は挙げません。さらに多くの実行が必要です。",
     "bisect.box.suspects": "原因ではなく候補です。いずれも、失敗したすべての実行で失敗時の値のままでした。",
     "bisect.box.budget_spent": "中間報告です。まだ何も証明されていません。これまでの試行はすべて保存され、続きの調"
@@ -252,6 +253,8 @@ MESSAGES = {
     "の組と最小限の水準を求め、最後にそれぞれの変更が必要であることを確かめます。",
     "bisect.method.repeats": "変更しない設定を最初に {runs} 回、対照として {controls} 回実行しました。成功は連続 "
     "{repeats} 回で成功と認めます（誤り確率 {alpha}）。",
+    "bisect.method.repeats.once": "変更しない設定を最初に {runs} 回、対照として {controls} 回実行し、毎回失敗しま"
+    "した。このため、成功は一度で成功と認めます。",
     "bisect.method.vocabulary": "確度の用語: 「確認済」は対照実行を伴う試行によるもの、「強く示唆」は一部が不足す"
     "る試行によるもの、「推定」はエラー文だけによるもの、「未確認」は試していないものです。確度は試行から算出してい"
     "ます。",
@@ -323,6 +326,8 @@ MESSAGES = {
     "bisect.direct.fails": "{failing} では失敗します。",
     "bisect.direct.passes": "{passing} とし、他を一切変更しなければ成功します。",
     "bisect.direct.detail": "プログラム中の該当箇所: {detail}",
+    "bisect.clue.first_touch.fails": "手がかり: モデルを使わず、デバイスに最初にアクセスするだけで失敗します。",
+    "bisect.clue.first_touch.passes": "手がかり: デバイスへの最初のアクセスは成功します。失敗はその後で起こります。",
     "bisect.clue.growth": "手がかり: 使用中のメモリが 1 ステップごとに {slope} ずつ増えています。",
     "bisect.clue.held": "手がかり: 使用中のメモリが 1 ステップごとに {slope} ずつ増えており、{holder} が保持してい"
     "ます。",
@@ -382,8 +387,7 @@ MESSAGES = {
     "bisect.actions.open": "原因が証明された後に定めます。",
     "bisect.actions.prevention": "再発防止",
     "bisect.actions.prevention.caption": "事前に気付くための手段です。",
-    "bisect.done.memory": "原因以外の要因を失敗時の値のままとして、付録 B のコマンドが成功すること",
-    "bisect.done.other": "対象のマシンで、付録 B のコマンドが失敗しなくなること",
+    "bisect.done_when": "失敗していた設定が、この対策だけの適用により成功すること",
     "bisect.prevent.estimate": "実行前に、ステップが収まるかを計算する",
     "bisect.prevent.processes": "実行前に、GPU を使用中のプロセスを確認する",
     "bisect.prevent.env_check": "ジョブの開始時にマシンを検査する",

@@ -69,7 +69,7 @@ def _permanent(story: BisectStory) -> tuple[Block, ...]:
     if found is None:
         return (Paragraph(text=story.cite(words("bisect.actions.open"), story.fact("outcome"))),)
     text = words.named(f"bisect.permanent.{found.category}", words("bisect.permanent.any"))
-    rows: tuple[tuple[Text, ...], ...] = ((text, words(f"bisect.done.{_family(story)}"), words("bisect.untested")),)
+    rows: tuple[tuple[Text, ...], ...] = ((text, words("bisect.done_when"), words("bisect.untested")),)
     caption = story.cite(words("bisect.actions.permanent.caption"), story.fact("cause/category"))
     names = ("action", "done_when", "verified")
     return (Paragraph(text=caption), Table(columns=tuple(words(f"bisect.column.{name}") for name in names), rows=rows))
@@ -92,10 +92,6 @@ def _prevention(story: BisectStory) -> tuple[Block, ...]:
 
 def _preventive(story: BisectStory, name: str, command: str) -> tuple[Text, ...]:
     return (story.words(f"bisect.prevent.{name}"), (code(command),), story.words("bisect.untested"))
-
-
-def _family(story: BisectStory) -> str:
-    return "memory" if story.is_out_of_memory else "other"
 
 
 def _untried(story: BisectStory) -> list[tuple[Text, str]]:

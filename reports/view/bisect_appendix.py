@@ -26,9 +26,12 @@ def _trials(story: BisectStory) -> Block:
     if not bisect.trials:
         return Paragraph(text=words("bisect.course.none"))
     by_id = {step.trial: step for step in bisect.steps}
-    names = ("trial", "purpose", "changed", "result", "signature", "peak", "seconds", "process")
+    peak = ("peak",) if story.is_out_of_memory else ()
+    names = ("trial", "purpose", "changed", "result", "signature", *peak, "seconds", "process")
     rows = tuple(_trial_row(story, trial, by_id.get(trial.id)) for trial in bisect.trials)
-    table = Table(columns=tuple(words(f"bisect.column.{name}") for name in names), rows=rows, numeric=(5, 6))
+    table = Table(
+        columns=tuple(words(f"bisect.column.{name}") for name in names), rows=rows, numeric=(5, 6) if peak else (5,)
+    )
     return Details(summary=words("bisect.appendix.trials.summary", num=len(rows)), blocks=(table,))
 
 
@@ -41,7 +44,7 @@ def _trial_row(story: BisectStory, trial: Trial, step: Step | None) -> tuple[Tex
         story.relaxed(step) if step else "",
         story.result(trial),
         _why(story, trial, signature),
-        peak_of(story, trial.id),
+        *((peak_of(story, trial.id),) if story.is_out_of_memory else ()),
         story.tell.duration(trial.seconds),
         words("bisect.process.fresh" if step is None or step.is_fresh else "bisect.process.forked"),
     )

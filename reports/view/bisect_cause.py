@@ -64,7 +64,15 @@ def _direct(story: BisectStory) -> tuple[Block, ...]:
 
 
 def _clues(story: BisectStory) -> list[Block]:
-    """What points at a cause that is not proven: what stays from step to step, and who holds it."""
+    """What points at a cause that is not proven: the first touch, what stays from step to step, and who holds it."""
+    found: list[Block] = []
+    for step in story.steps(Purpose.FIRST_TOUCH):
+        key = "bisect.clue.first_touch.passes" if _passed(story, step.trial) else "bisect.clue.first_touch.fails"
+        found.append(Paragraph(text=story.cite(story.words(key), story.run(step.trial))))
+    return [*found, *_growth_clue(story)]
+
+
+def _growth_clue(story: BisectStory) -> list[Block]:
     retention = story.bisect.retention
     if retention is None or not retention.is_growing:
         return []

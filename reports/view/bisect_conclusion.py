@@ -41,7 +41,7 @@ def _statements(story: BisectStory) -> list[tuple[Text, ...]]:
             text = words("bisect.statement.sufficient.unknown", reason=reason)
             rows.append(_row(story, text, _UNTESTED, story.fact("cause/is_sufficient")))
     else:
-        rows.append(_row(story, answer(story), _UNTESTED, story.fact("outcome")))
+        rows.append(_open_row(story))
     rows.append(_reproduced(story))
     if bisect.ruled_out:
         trials = story.runs(trial for one in bisect.ruled_out for trial in one.trials)
@@ -57,6 +57,15 @@ def _statements(story: BisectStory) -> list[tuple[Text, ...]]:
         text = words("bisect.statement.untested", num=f"{untested:,}")
     rows.append(_row(story, text, _UNTESTED, story.fact("num_untested")))
     return rows
+
+
+def _open_row(story: BisectStory) -> tuple[Text, ...]:
+    """What is known in place of a cause: an observation where trials show it, otherwise an open question."""
+    base = story.runs(step.trial for step in story.unchanged())
+    mild = story.runs(step.trial for step in story.steps(Purpose.PREFLIGHT_MILD))
+    shown = {Outcome.OUTSIDE_FACTORS: mild, Outcome.NOT_REPRODUCED: base, Outcome.FAILS_DIFFERENTLY: base}
+    where = shown.get(story.bisect.outcome, ())
+    return _row(story, answer(story), _CONFIRMED if where else _UNTESTED, *where, story.fact("outcome"))
 
 
 def _reproduced(story: BisectStory) -> tuple[Text, ...]:

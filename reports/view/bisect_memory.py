@@ -39,7 +39,6 @@ def peak(story: BisectStory) -> Section | None:
         _categories(story, parts),
         *story.figure("modules"),
         _modules(story, parts),
-        *story.figure("timeline"),
     ]
     return Section(title=title, blocks=tuple(blocks))
 
@@ -56,6 +55,7 @@ def expected(story: BisectStory) -> Section | None:
     blocks: list[Block] = [
         Paragraph(text=story.cite(_verdict(story, estimate), story.fact("estimate"))),
         _expected_table(story, estimate),
+        *story.figure("timeline"),
     ]
     return Section(title=title, blocks=tuple(blocks))
 

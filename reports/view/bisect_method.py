@@ -38,8 +38,9 @@ def _rules(story: BisectStory) -> tuple[Text, ...]:
     mode = "full" if story.steps(Purpose.EFFECT) else "fast"
     items.append(story.cite(words(f"bisect.method.search.{mode}"), story.fact("steps")))
     controls = story.steps(Purpose.CONTROL)
+    steady = reproduction.pass_repeats == 1 and reproduction.num_failed == reproduction.num_runs
     repeats = words(
-        "bisect.method.repeats",
+        "bisect.method.repeats.once" if steady else "bisect.method.repeats",
         alpha=f"{reproduction.alpha:g}",
         repeats=reproduction.pass_repeats,
         runs=len(story.steps(Purpose.PREFLIGHT_FAIL)),

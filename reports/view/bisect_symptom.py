@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import re
+
 from ilora_diag.schema import FailureSignature, Unavailable
 from ilora_diag.schema.bisect import Purpose
 from ilora_diag.units import format_bytes
@@ -9,6 +11,7 @@ from reports.blocks import Block, Code, Paragraph, Section, Span, Table, Text, c
 from reports.view.bisect_story import FAILS, BisectStory
 
 _LONGEST = 120
+_ASKED = re.compile(r".*?Tried to allocate [\d.]+ \w+")
 _REQUEST = ("requested", "capacity", "free", "this_process", "other_processes", "allocated", "unallocated")
 
 
@@ -24,6 +27,9 @@ def short_error(story: BisectStory) -> str:
 def first_line(text: str) -> str:
     """The first line of an error, cut where it gets long."""
     line = text.strip().partition("\n")[0]
+    asked = _ASKED.match(line)
+    if asked is not None:
+        return asked[0]  # the numbers behind it stand in a table of their own
     return line if len(line) <= _LONGEST else f"{line[:_LONGEST].rstrip()} ..."
 
 
