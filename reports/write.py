@@ -13,7 +13,7 @@ from reports.files import whole_file
 from reports.json import JsonRenderer
 from reports.markdown import MarkdownRenderer, render_document
 from reports.view.bisect import bisect_document
-from reports.view.bisect_story import RECORD_NAME as BISECT_NAME
+from reports.view.bisect_story import RECORD_NAME
 from reports.view.estimate import estimate_document
 from reports.view.run import run_document
 
@@ -21,6 +21,8 @@ MARKDOWN_NAME = "report.md"
 JSON_NAME = "report.json"
 ESTIMATE_NAME = "estimate.json"
 RUN_NAME = "run.json"
+BISECT_NAME = RECORD_NAME
+BISECT_NAME = RECORD_NAME
 FIGURES_FOLDER = "figures/"
 
 
