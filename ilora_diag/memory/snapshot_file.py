@@ -32,8 +32,8 @@ MAX_SNAPSHOT_BYTES = 2 << 30
 
 _CHUNK_BYTES = 1 << 20
 _TIMES_LENGTH = 5
-"""Memory of the objects by the length of their pickle: 3.6 to 4.5 times for recordings and for made ones of 80 MB and
-300 MB (benchmarks/RESULTS.md); the analysis reuses them."""
+"""Memory to read and analyse by the length of the pickle: 4.8 to 5.1 times for made ones of 300 MB and 80 MB
+(benchmarks/RESULTS.md)."""
 
 _GZIP, _XZ, _BZIP2, _ZSTD = b"\x1f\x8b", b"\xfd7zXZ\x00", b"BZh", b"\x28\xb5\x2f\xfd"
 _NOT_READABLE = (OSError, EOFError, lzma.LZMAError, zlib.error)
