@@ -7,6 +7,8 @@ from pathlib import Path
 
 from ilora_diag.schema import Estimate, Report, ScriptRun, Unavailable, to_json
 from ilora_diag.schema.bisect import Bisect
+from ilora_diag.schema.isolate import Isolation
+from ilora_diag.schema.place import Placement
 from reports.figures import draw_estimate_figures, draw_figures
 from reports.figures.bisect import draw_bisect_figures
 from reports.files import whole_file
@@ -15,6 +17,10 @@ from reports.markdown import MarkdownRenderer, render_document
 from reports.view.bisect import bisect_document
 from reports.view.bisect_story import RECORD_NAME
 from reports.view.estimate import estimate_document
+from reports.view.isolate import RECORD_NAME as ISOLATE_NAME
+from reports.view.isolate import isolate_document
+from reports.view.place import RECORD_NAME as PLACE_NAME
+from reports.view.place import place_document
 from reports.view.run import run_document
 
 MARKDOWN_NAME = "report.md"
@@ -109,6 +115,20 @@ def write_bisect(bisect: Bisect, folder: Path, lang: str) -> Bisect:
     markdown = render_document(bisect_document(written, lang))
     _write({BISECT_NAME: to_json(written, indent=2) + "\n", MARKDOWN_NAME: markdown}, folder)
     return written
+
+
+def write_placement(found: Placement, folder: Path, lang: str) -> Placement:
+    """Write `place.json` and the Markdown of a placement, whole or not at all. Raises OSError if it cannot be."""
+    markdown = render_document(place_document(found, lang))
+    _write({PLACE_NAME: to_json(found, indent=2) + "\n", MARKDOWN_NAME: markdown}, folder)
+    return found
+
+
+def write_isolation(found: Isolation, folder: Path, lang: str) -> Isolation:
+    """Write `isolate.json` and the Markdown of an isolation, whole or not at all. Raises OSError if it cannot be."""
+    markdown = render_document(isolate_document(found, lang))
+    _write({ISOLATE_NAME: to_json(found, indent=2) + "\n", MARKDOWN_NAME: markdown}, folder)
+    return found
 
 
 def _write(texts: dict[str, str], folder: Path) -> None:

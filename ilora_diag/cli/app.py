@@ -7,12 +7,14 @@ from typing import Annotated
 
 import typer
 
+from ilora_diag.cli.bisect_device import bisect_device
 from ilora_diag.cli.bisect_oom import bisect_oom
 from ilora_diag.cli.bundle import bundle
 from ilora_diag.cli.compare import compare
 from ilora_diag.cli.env_check import env_check
 from ilora_diag.cli.estimate import estimate
 from ilora_diag.cli.explain import explain
+from ilora_diag.cli.isolate_rec import isolate_rec
 from ilora_diag.cli.report import report
 from ilora_diag.cli.run import CONTEXT as RUN_CONTEXT
 from ilora_diag.cli.run import run
@@ -42,12 +44,14 @@ def build_app() -> typer.Typer:
         context_settings={"help_option_names": ["--help", "-h"], "max_content_width": 100},
     )
     app.callback()(_options)
+    app.command("bisect-device", cls=ScriptAfter)(bisect_device)
     app.command("bisect-oom", cls=ScriptAfter)(bisect_oom)
     app.command("bundle")(bundle)
     app.command("compare")(compare)
     app.command("env-check")(env_check)
     app.command("estimate")(estimate)
     app.command("explain")(explain)
+    app.command("isolate-rec")(isolate_rec)
     app.command("train")(train)
     app.command("report")(report)
     app.command("snapshot")(snapshot)

@@ -24,6 +24,8 @@ from ilora_diag.engine.train_report import build_report
 from ilora_diag.schema import Estimate, Report, SchemaError, ScriptRun, from_data, to_json
 from ilora_diag.schema.bisect import Bisect
 from ilora_diag.schema.codec import Record, parse
+from ilora_diag.schema.isolate import Isolation
+from ilora_diag.schema.place import Placement
 from reports.blocks import Document
 from reports.html import HtmlRenderer
 from reports.markdown import render_document
@@ -31,14 +33,20 @@ from reports.messages import LANGUAGES, Words
 from reports.view import train_document
 from reports.view.bisect import bisect_document
 from reports.view.estimate import estimate_document
+from reports.view.isolate import isolate_document
+from reports.view.place import place_document
 from reports.view.run import run_document
 from reports.write import (
     BISECT_NAME,
     ESTIMATE_NAME,
+    ISOLATE_NAME,
     MARKDOWN_NAME,
+    PLACE_NAME,
     RUN_NAME,
     write_bisect,
     write_estimate,
+    write_isolation,
+    write_placement,
     write_report,
     write_run,
 )
@@ -80,6 +88,8 @@ RECORD_KINDS: Mapping[str, RecordKind[Any]] = {
             document=lambda found, lang: run_document(found, lang, figures=True),
             write=write_run,
         ),
+        RecordKind(file=PLACE_NAME, record=Placement, document=place_document, write=write_placement),
+        RecordKind(file=ISOLATE_NAME, record=Isolation, document=isolate_document, write=write_isolation),
         RecordKind(file=BISECT_NAME, record=Bisect, document=bisect_document, write=write_bisect, check=check_bisect),
     )
 }

@@ -12,6 +12,34 @@ from ilora_diag.cli.app import build_app
 from ilora_diag.cli.exit_codes import ExitCode
 
 SURFACE = {
+    "bisect-device": {
+        "overrides": ("argument",),
+        "config": ("--config",),
+        "device": ("--device",),
+        "memory": ("--memory",),
+        "others": ("--other-processes",),
+        "vmm": ("--vmm",),
+        "torch": ("--torch",),
+        "module": ("-m",),
+        "run_dir": ("--run-dir",),
+        "deadline": ("--deadline",),
+        "as_json": ("--json",),
+        "lang": ("--lang",),
+    },
+    "isolate-rec": {
+        "overrides": ("argument",),
+        "config": ("--config",),
+        "device": ("--device",),
+        "memory": ("--memory",),
+        "others": ("--other-processes",),
+        "vmm": ("--vmm",),
+        "torch": ("--torch",),
+        "max_steps": ("--max-steps",),
+        "run_dir": ("--run-dir",),
+        "deadline": ("--deadline",),
+        "as_json": ("--json",),
+        "lang": ("--lang",),
+    },
     "bisect-oom": {
         "overrides": ("argument",),
         "config": ("--config",),
@@ -167,11 +195,13 @@ def test_help_loads_nothing_heavy() -> None:
     )
     for args in (
         ["--help"],
+        ["bisect-device", "--help"],
         ["bundle", "--help"],
         ["compare", "--help"],
         ["env-check", "--help"],
         ["bisect-oom", "--help"],
         ["estimate", "--help"],
+        ["isolate-rec", "--help"],
         ["train", "--help"],
         ["report", "--help"],
         ["snapshot", "--help"],
