@@ -40,7 +40,7 @@ def recommendations(story: BisectStory) -> tuple[Section, ...]:
 
 
 def _now(story: BisectStory) -> tuple[Block, ...]:
-    words, fixes = story.words, story.bisect.fixes
+    words, fixes = story.words, [fix for _, fix in story.measures]
     if not fixes:
         return (Paragraph(text=story.cite(words("bisect.actions.no_fix"), story.fact("fixes"))),)
     caption = story.cite(words("bisect.actions.verified"), story.fact("fixes"))

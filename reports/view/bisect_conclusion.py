@@ -46,8 +46,8 @@ def _statements(story: BisectStory) -> list[tuple[Text, ...]]:
     if bisect.ruled_out:
         trials = story.runs(trial for one in bisect.ruled_out for trial in one.trials)
         rows.append(_row(story, words("bisect.statement.ruled_out", num=len(bisect.ruled_out)), _CONFIRMED, *trials))
-    if bisect.fixes:
-        fix = bisect.fixes[0]
+    if story.measures:
+        _, fix = story.measures[0]
         text = story.fill("bisect.statement.fix", change=story.change(fix.change), num=str(len(fix.verified_by)))
         rows.append(_row(story, text, _CONFIRMED, *story.runs(fix.verified_by)))
     untested = bisect.num_untested

@@ -19,10 +19,10 @@ _OWN = frozenset({"env", "device", "parts", "apply", "arg"})
 def recommended(story: BisectStory) -> Text:
     """The one thing to do, with its evidence."""
     bisect = story.bisect
-    if bisect.fixes:
-        fix = bisect.fixes[0]
+    if story.measures:
+        index, fix = story.measures[0]
         text = story.fill("bisect.action.fix", change=story.change(fix.change), cost=cost(story, fix.cost))
-        return story.cite(text, *story.runs(fix.verified_by), story.fact("fixes/0"))
+        return story.cite(text, *story.runs(fix.verified_by), story.fact(f"fixes/{index}"))
     if bisect.outcome is Outcome.CAUSE_FOUND:
         return story.cite(story.words("bisect.action.no_fix"), story.fact("fixes"))
     text = story.fill(f"bisect.next.{bisect.outcome.value}", command=code(next_command(story)))

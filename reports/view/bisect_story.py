@@ -18,7 +18,7 @@ from ilora_diag.schema import (
     Trial,
     Unavailable,
 )
-from ilora_diag.schema.bisect import Bisect, Cause, Factor, FactorKind, FactorScope, Outcome, Purpose, Step
+from ilora_diag.schema.bisect import Bisect, Cause, Factor, FactorKind, FactorScope, Fix, Outcome, Purpose, Step
 from reports.blocks import Block, Figure, Paragraph, Span, Text, code, link, spans
 from reports.figures import drawn_path
 from reports.figures.bisect import figure_alt
@@ -150,6 +150,11 @@ class BisectStory:
         if any(file.path == answer for file in self.bisect.evidence):
             return link(trial_id, answer)
         return link(trial_id, (trial.journal if trial and trial.journal else None) or JOURNAL_NAME)
+
+    @property
+    def measures(self) -> tuple[tuple[int, Fix], ...]:
+        """The fixes that mend something, with their places in the record: leaving out a part of the training does not."""
+        return tuple((index, fix) for index, fix in enumerate(self.bisect.fixes) if fix.cost != "not_the_training")
 
     def runs(self, ids: Iterable[str]) -> tuple[Span, ...]:
         """Trials as evidence, each once."""

@@ -123,9 +123,9 @@ def _no_cause(story: BisectStory) -> Text:
         suspects=story.joined((code(name),) for name in bisect.suspects) or story.words("bisect.nobody"),
         reason=story.words.reason(bisect_next.why_not_run(story)),
     )
-    if not bisect.fixes:
+    if not story.measures:
         return found
-    best = story.fill("bisect.answer.best", change=story.change(bisect.fixes[0].change))
+    best = story.fill("bisect.answer.best", change=story.change(story.measures[0][1].change))
     return (*spans(found), story.words("bisect.gap"), *spans(best))
 
 

@@ -25,8 +25,8 @@ def place_headline(found: Placement, lang: str) -> str:
         size=format_bytes(leaf.size_bytes) if leaf is not None else words("isolate.none"),
         shape="x".join(map(str, leaf.shape)) if leaf is not None else words("isolate.none"),
         dtype=leaf.dtype if leaf is not None else words("isolate.none"),
-        before=found.allocator_before,
-        after=found.allocator_after,
+        before=found.allocator_before or words("place.none_set"),
+        after=found.allocator_after or words("place.none_set"),
     )
 
 
