@@ -26,8 +26,8 @@ from ilora_diag.schema.isolate import IsolateAnswer, IsolateCell, Isolation
 from ilora_diag.schema.place import PlaceClass, Placement, PlaceMode, PlaceTry
 from ilora_diag.schema.trial import Status, Trial
 from reports.messages import Words
-from reports.view.isolate import cell_name, cell_outcome, isolate_document, isolate_headline
-from reports.view.place import place_document, place_headline
+from reports.view.isolate import cell_name, cell_outcome, isolate_document
+from reports.view.place import place_document
 from reports.write import MARKDOWN_NAME, write_isolation, write_placement
 
 R = TypeVar("R", Placement, Isolation)
@@ -68,8 +68,7 @@ def run_place(options: BisectOptions, *, lang: Lang | None) -> ExitCode:
     if options.as_json:
         emit(to_json(written, indent=2))
     else:
-        emit(place_headline(written, language.value))
-        emit("\n" + on_terminal(place_document(written, language.value), language, brief=True))
+        emit(on_terminal(place_document(written, language.value), language, brief=True))
         emit(words("terminal.report", path=folder / MARKDOWN_NAME))
     if written.answer is PlaceClass.UNDECIDED:
         return _undone(written.trials)
@@ -111,8 +110,7 @@ def run_isolate(options: BisectOptions, *, lang: Lang | None) -> ExitCode:
     if options.as_json:
         emit(to_json(written, indent=2))
     else:
-        emit(isolate_headline(written, language.value))
-        emit("\n" + on_terminal(isolate_document(written, language.value), language, brief=True))
+        emit(on_terminal(isolate_document(written, language.value), language, brief=True))
         emit(words("terminal.report", path=folder / MARKDOWN_NAME))
     if written.answer is IsolateAnswer.INCONCLUSIVE:
         return _undone(written.trials)

@@ -33,15 +33,15 @@ from reports.messages import LANGUAGES, Words
 from reports.view import train_document
 from reports.view.bisect import bisect_document
 from reports.view.estimate import estimate_document
+from reports.view.isolate import RECORD_NAME as ISOLATE_NAME
 from reports.view.isolate import isolate_document
+from reports.view.place import RECORD_NAME as PLACE_NAME
 from reports.view.place import place_document
 from reports.view.run import run_document
 from reports.write import (
     BISECT_NAME,
     ESTIMATE_NAME,
-    ISOLATE_NAME,
     MARKDOWN_NAME,
-    PLACE_NAME,
     RUN_NAME,
     write_bisect,
     write_estimate,

@@ -210,12 +210,12 @@ def _unneeded(mode: PlaceMode) -> PlaceTry:
 def _detail(mode: PlaceMode, trial: Trial, changes: Settings) -> str:
     setting = _shown({key.removeprefix("env."): None if value is None else str(value) for key, value in changes})
     reason = trial.reason.splitlines()[0] if trial.reason else ""
-    return f"{setting}; {reason}".rstrip("; ") if mode is PlaceMode.ALLOCATOR else reason
+    return "; ".join(filter(None, (setting, reason))) if mode is PlaceMode.ALLOCATOR else reason
 
 
 def _shown(variables: dict[str, str | None]) -> str:
-    """`NAME=value`, of those that are set; `(none set)`."""
-    return " ".join(f"{name}={value}" for name, value in variables.items() if value) or "(none set)"
+    """`NAME=value`, of those that are set."""
+    return " ".join(f"{name}={value}" for name, value in variables.items() if value)
 
 
 def _error_text(trial: Trial, answer: TrialAnswer | None) -> str:

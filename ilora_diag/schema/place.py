@@ -106,7 +106,8 @@ class Placement:
         culprit: the tensor the walk failed at; None where it failed before any, or not at all.
         signature, error_text: of the walk's failure.
         table: the walk, then the trials that tell the classes apart, in order.
-        allocator_before, allocator_after: the allocator's variables as they were, and as ALLOCATOR had them.
+        allocator_before, allocator_after: the allocator's variables as they were, and as ALLOCATOR had them; empty
+            where none was set.
         trials: as in the journal, redacted.
         notes: what was assumed.
         duration_s: of all of it.

@@ -11,7 +11,7 @@ MESSAGES = {
     "place.answer.nothing_fails": "Nothing fails: all {num} tensors ({moved}) were put on the card.",
     "place.answer.first_touch": "The first touch fails: not even a single number can be put on the card, with or "
     "without the allocator setting. The tensor at which the run fails ({leaf}) is only the first one there is.",
-    "place.answer.allocator": "The allocator setting: with `{before}` it fails at {leaf}; with `{after}` everything "
+    "place.answer.allocator": "The allocator setting: with {before} it fails at {leaf}; with {after} everything "
     "is put on the card.",
     "place.answer.tensor_specific": "This tensor: {leaf} ({size}) cannot be put on the card even alone, while a fresh "
     "one of the same shape and type can.",
@@ -65,6 +65,7 @@ MESSAGES = {
     "place.leaf.contiguous": "contiguous",
     "place.yes": "yes",
     "place.no": "no",
+    "place.none_set": "no allocator setting",
     "place.no_leaf": "no tensor",
     "isolate.title": "The two models apart on {device}: {subject}",
     "isolate.answer.nothing_fails": "Nothing fails: each model alone passes, and so do both together.",

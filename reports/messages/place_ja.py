@@ -12,7 +12,7 @@ MESSAGES = {
     "place.answer.nothing_fails": "失敗は起きません: {num} 個のテンソルすべて（{moved}）を GPU に配置できました。",
     "place.answer.first_touch": "最初の割り当てそのものが失敗します: アロケータの設定を変えても、数値一つさえ GPU に"
     "置けません。失敗が報告されるテンソル（{leaf}）は、最初に配置されるテンソルであるにすぎません。",
-    "place.answer.allocator": "原因はアロケータの設定です: `{before}` では {leaf} で失敗し、`{after}` ではすべて配置"
+    "place.answer.allocator": "原因はアロケータの設定です: {before} では {leaf} で失敗し、{after} ならすべて配置"
     "できます。",
     "place.answer.tensor_specific": "このテンソルに固有の失敗です: {leaf}（{size}）は単独でも配置できませんが、同じ"
     "形状と型で新しく作ったテンソルは配置できます。",
@@ -68,6 +68,7 @@ MESSAGES = {
     "place.leaf.contiguous": "連続した配置か",
     "place.yes": "はい",
     "place.no": "いいえ",
+    "place.none_set": "アロケータの設定なし",
     "place.no_leaf": "テンソルなし",
     "isolate.title": "{device} での二つのモデルの切り分け: {subject}",
     "isolate.answer.nothing_fails": "失敗は起きません: それぞれ単独でも、両方でも成功します。",
