@@ -86,6 +86,7 @@ MESSAGES = {
     "isolate.column.order": "First on the device",
     "isolate.column.weights": "Recommender's weights",
     "isolate.column.outcome": "Outcome",
+    "isolate.column.stage_name": "Stage",
     "isolate.column.stage": "Failed in",
     "isolate.column.peak": "Peak allocated",
     "isolate.column.reserved": "Peak reserved",

@@ -93,11 +93,13 @@ def _stages(found: Isolation, words: Words) -> Block | None:
     shown = [stage for stage in STAGES if stage in begun and stage is not Stage.IMPORT]
     if not shown:
         return None
-    heads = tuple(cell.trial for cell in found.cells)
+    heads = tuple(f"{cell.trial} {words(f'isolate.components.{cell.components}')}" for cell in found.cells)
     rows = tuple(
         (stage_text(stage.value, words), *(_use(cell, stage, words) for cell in found.cells)) for stage in shown
     )
-    return Table(columns=(words("isolate.column.stage"), *heads), rows=rows, numeric=tuple(range(1, len(heads) + 1)))
+    return Table(
+        columns=(words("isolate.column.stage_name"), *heads), rows=rows, numeric=tuple(range(1, len(heads) + 1))
+    )
 
 
 def _use(cell: IsolateCell, stage: Stage, words: Words) -> Text:

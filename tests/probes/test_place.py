@@ -1,4 +1,4 @@
-"""Placement on a virtual card: which tensor it stops at, and what the journal still knows after a segmentation fault."""
+"""Placement on a virtual card: which tensor it stops at, and what a segmentation fault leaves in the journal."""
 
 from __future__ import annotations
 
