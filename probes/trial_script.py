@@ -109,7 +109,9 @@ def _prepared(trial: ScriptTrial, stack: ExitStack, channel: str) -> _Run:
         ledger = station.ledger
         clock.position = lambda: len(ledger.events)
     stack.enter_context(_surroundings(place))
-    trial.tally = stack.enter_context(applied(request.in_namespace("apply"), request.watch))
+    # `release:NAME` says which factor asked for a name that stands among those of `release`.
+    acts = {name: value for name, value in request.in_namespace("apply").items() if ":" not in name}
+    trial.tally = stack.enter_context(applied(acts, request.watch))
     stack.enter_context(pace.following(watch))
     args = with_arguments(request.script_args, request.in_namespace("arg"))
     what = Launch(script=request.script, is_module=request.script_is_module, args=args)

@@ -20,7 +20,7 @@ _NOT_OF_THE_PROGRAM = ("device.", "env.PYTORCH_", "env.CUDA_", "env.NVIDIA_")
 
 def follows(key: str, changed: str) -> bool:
     """Whether an effective setting can differ because another was changed."""
-    if key == changed:
+    if key in (changed, changed.partition(":")[0]):  # `apply.release:NAME` adds a name to `apply.release`
         return True
     if key.startswith("allocator."):
         return changed in _ALLOCATOR_VARIABLES

@@ -147,8 +147,9 @@ class TrialOracle:
         levels = tuple((one.name, relaxed[one.name]) for one in self.factors if relaxed.get(one.name))
         chosen = [one.levels[relaxed[one.name]] for one in self.factors if relaxed.get(one.name)]
         changes = tuple({key: value for level in chosen for key, value in level.changes}.items())
-        # A changed environment gets an interpreter that was started with it, whether or not the trial is forked there.
-        step = Step(trial="", purpose=purpose, relaxed=levels, is_fresh=fresh)
+        # A changed environment gets an interpreter that was started with it, and trials may be forked from that one;
+        # the fix is repeated in interpreters of its own.
+        step = Step(trial="", purpose=purpose, relaxed=levels, is_fresh=fresh and purpose is Purpose.FINAL)
         return self.run(step, changes)
 
     def run(self, step: Step, changes: Settings, *, ask: Ask | None = None) -> Observation:

@@ -7,7 +7,7 @@ from dataclasses import replace
 
 from ilora_diag.engine.bisect.script_factors import WATCHED
 from ilora_diag.schema.bisect_request import BisectRequest
-from ilora_diag.schema.known import Settings
+from ilora_diag.schema.known import Settings, Value
 from ilora_diag.schema.trial import OUT_OF_MEMORY
 from ilora_diag.schema.trial_answer import TrialAnswer
 from ilora_diag.schema.trial_request import STAGES, Stage, Target, TrialRequest
@@ -40,6 +40,7 @@ def make_requests(request: BisectRequest) -> Callable[[Settings], TrialRequest]:
         ]
         for key in dropped:
             del settings[key]
+        settings = _names_together(settings)
         return TrialRequest(
             id="T-00",
             target=request.target,
@@ -92,3 +93,16 @@ def ordinary(answer: TrialAnswer | None, family: object, *, grows: bool) -> Call
         return replace(asked, steps=steps, stop_after=stop, growth_steps=steps if grows else 0)
 
     return ask
+
+
+def _names_together(settings: dict[str, Value]) -> dict[str, Value]:
+    """Names that are let go, each by a factor of its own (`apply.release:NAME`), as one setting (`apply.release`).
+
+    The factors' own keys stay beside it: they say which of them were changed.
+    """
+    named: dict[str, list[str]] = {}
+    for key in settings:
+        intervention, joined, name = key.partition(":")
+        if joined and intervention.startswith("apply."):
+            named.setdefault(intervention, []).append(name)
+    return {**settings, **{key: tuple(names) for key, names in named.items()}}

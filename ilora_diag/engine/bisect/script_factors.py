@@ -113,7 +113,7 @@ def _ordered(row: Intervention, found: Opportunity) -> Iterator[Factor]:
 def _letting_go(intervention: str, name: str, holder: str, category: str, *, prior: float) -> Factor:
     changed = Level(
         name="let go",
-        changes=((f"apply.{intervention}", (holder,)),),
+        changes=((f"apply.{intervention}:{holder}", True),),
         change=f"apply.{intervention}=[{holder}]",
         cost="none",
     )

@@ -66,3 +66,9 @@ def test_on_the_roomy_card_nobody_else_is_and_nothing_runs_out() -> None:
     asked = roomy(make_requests(CONFIG)(()), 6)
     assert dict(asked.settings) == {"device.memory_bytes": ROOMY_BYTES, "device.other_bytes": 0}
     assert (asked.steps, asked.growth_steps, asked.watch) == (6, 6, ())
+
+
+def test_two_holders_are_let_go_together_and_each_is_still_told() -> None:
+    asked = make_requests(SCRIPT)((("apply.release:script:a", True), ("apply.release:script:b.c", True)))
+    assert dict(asked.settings)["apply.release"] == ("script:a", "script:b.c")
+    assert dict(asked.settings)["apply.release:script:a"] is True
