@@ -232,8 +232,8 @@ MESSAGES = {
     "bisect.conditions.title": "Conditions",
     "bisect.conditions.one": "It fails with {failing}.",
     "bisect.conditions.together": "It fails where all of these come together: {failing}.",
-    "bisect.conditions.sufficient": "Nothing else is needed: with everything else mended that costs the training "
-    "nothing, it still fails.",
+    "bisect.conditions.sufficient": "With everything else mended that costs the training nothing, it still fails.",
+    "bisect.conditions.also": "It passes as well with another change alone: {change}.",
     "bisect.conditions.boundary": "Of {factor}, {at} still fails and {gone} passes.",
     "bisect.conditions.device": "Seen on {device}, under the fingerprint named in section 0.",
     "bisect.ruled_out.title": "Hypotheses ruled out",
@@ -256,8 +256,8 @@ MESSAGES = {
     "bisect.ground.controls_differ": "Against it: the unchanged configuration did not fail in the same way throughout.",
     "bisect.statement.mechanism": "On {device} this mechanism makes exactly this error, and without it the error "
     "is gone.",
-    "bisect.statement.sufficient": "The cause alone is enough: with everything else mended that costs the "
-    "training nothing, it still fails.",
+    "bisect.statement.sufficient": "The cause is enough: with everything else mended that costs the training "
+    "nothing, it still fails.",
     "bisect.statement.insufficient": "The cause alone is not enough: with everything else mended that costs the "
     "training nothing, it passes.",
     "bisect.statement.sufficient.unknown": "Whether the cause alone is enough ({reason}).",

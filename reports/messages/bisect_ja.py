@@ -241,8 +241,8 @@ MESSAGES = {
     "bisect.conditions.title": "発生条件",
     "bisect.conditions.one": "{failing} のときに失敗します。",
     "bisect.conditions.together": "次の条件がすべてそろったときに失敗します: {failing}。",
-    "bisect.conditions.sufficient": "ほかの条件は必要ありません。学習内容を変えずに直せる他の点をすべて直しても失"
-    "敗します。",
+    "bisect.conditions.sufficient": "学習内容を変えずに直せる他の点をすべて直しても失敗します。",
+    "bisect.conditions.also": "次の変更だけでも成功します: {change}。",
     "bisect.conditions.boundary": "{factor} は、{at} ではまだ失敗し、{gone} では成功します。",
     "bisect.conditions.device": "{device} 上、0 節に示したフィンガープリントの下で観測しました。",
     "bisect.ruled_out.title": "排除した仮説",
@@ -265,8 +265,8 @@ MESSAGES = {
     "bisect.ground.controls_differ": "反証: 変更しない設定の失敗が終始同じではありませんでした。",
     "bisect.statement.mechanism": "{device} 上では、この仕組みがまさにこのエラーを起こし、取り除くとエラーはなくな"
     "ります。",
-    "bisect.statement.sufficient": "この原因だけで失敗します。学習内容を変えずに直せる他の点をすべて直しても失敗し"
-    "ます。",
+    "bisect.statement.sufficient": "この原因があれば失敗します。学習内容を変えずに直せる他の点をすべて直しても失敗"
+    "します。",
     "bisect.statement.insufficient": "この原因だけでは失敗しません。学習内容を変えずに直せる他の点をすべて直すと成"
     "功します。",
     "bisect.statement.sufficient.unknown": "この原因だけで失敗するかどうか（{reason}）。",

@@ -80,7 +80,7 @@ MESSAGES = {
     "bisect.column.levels": "Levels tried, mildest last",
     "bisect.column.kind": "Kind",
     "bisect.column.level": "Level",
-    "bisect.column.difference": "Difference",
+    "bisect.column.difference": "Against the failing run",
     "bisect.column.size": "Size",
     "bisect.column.should": "Estimated at the peak",
     "bisect.column.failure": "Found at the failure",

@@ -81,7 +81,7 @@ MESSAGES = {
     "bisect.column.levels": "緩和の水準（右ほど緩い）",
     "bisect.column.kind": "種別",
     "bisect.column.level": "水準",
-    "bisect.column.difference": "差",
+    "bisect.column.difference": "失敗した実行との差",
     "bisect.column.size": "サイズ",
     "bisect.column.should": "見積もり（ピーク時）",
     "bisect.column.failure": "実際（失敗時）",

@@ -116,6 +116,11 @@ def _conditions(story: BisectStory) -> tuple[Block, ...]:
     if is_proven(found):
         where = sufficient or (story.fact("cause/is_sufficient"),)
         items.append(story.cite(words("bisect.conditions.sufficient"), *where))
+    mending = set(passing_trials(story, found))
+    for index, fix in story.measures:
+        if not mending.intersection(story.runs(fix.verified_by)):
+            text = story.fill("bisect.conditions.also", change=story.change(fix.change))
+            items.append(story.cite(text, *story.runs(fix.verified_by), story.fact(f"fixes/{index}")))
     if boundary is not None:
         at, gone = (
             code(story.level(boundary.factor, level)) for level in (boundary.failing_level, boundary.passing_level)

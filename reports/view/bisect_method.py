@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from ilora_diag.schema import Unavailable
-from ilora_diag.schema.bisect import Factor, Purpose
+from ilora_diag.schema.bisect import Factor, Outcome, Purpose
 from reports.blocks import Block, Bullets, Details, Paragraph, Section, Table, Text, code
 from reports.view.bisect_story import BisectStory
 
@@ -38,7 +38,8 @@ def _rules(story: BisectStory) -> tuple[Text, ...]:
     mode = "full" if story.steps(Purpose.EFFECT) else "fast"
     items.append(story.cite(words(f"bisect.method.search.{mode}"), story.fact("steps")))
     controls = story.steps(Purpose.CONTROL)
-    steady = reproduction.pass_repeats == 1 and reproduction.num_failed == reproduction.num_runs
+    flaky = bisect.outcome in (Outcome.FLAKY, Outcome.SUSPECTS)
+    steady = not flaky and reproduction.num_failed == reproduction.num_runs
     repeats = words(
         "bisect.method.repeats.once" if steady else "bisect.method.repeats",
         alpha=f"{reproduction.alpha:g}",

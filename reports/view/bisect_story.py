@@ -153,7 +153,7 @@ class BisectStory:
 
     @property
     def measures(self) -> tuple[tuple[int, Fix], ...]:
-        """The fixes that mend something, with their places in the record: leaving out a part of the training does not."""
+        """The fixes with their places in the record, but those that leave a part of the training out."""
         return tuple((index, fix) for index, fix in enumerate(self.bisect.fixes) if fix.cost != "not_the_training")
 
     def runs(self, ids: Iterable[str]) -> tuple[Span, ...]:
