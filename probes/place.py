@@ -115,12 +115,17 @@ def _place(
         prepare_imports(config)
         import ilora.model  # noqa: F401
     model = None
-    if config is not None and walk.mode is not PlaceMode.FIRST_TOUCH:
+    is_virtual = request.device.startswith("virtual:")
+    builds = config is not None and walk.mode is not PlaceMode.FIRST_TOUCH
+    if builds and is_virtual:  # on another virtual card: there can be one at a time
         clock.enter(Stage.LOAD)
         model = _built(request, config, notes)
     clock.enter(Stage.CUDA_INIT)
     there = stack.enter_context(site(request))
     place.append(there)
+    if builds and not is_virtual:
+        clock.enter(Stage.LOAD)
+        model = _built(request, config, notes)
     if walk.mode is PlaceMode.FIRST_TOUCH:
         torch.zeros(1, device="cuda")
         torch.cuda.synchronize()

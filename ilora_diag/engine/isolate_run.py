@@ -134,7 +134,8 @@ def cell_of(combination: Combination, ran: Ran) -> IsolateCell:
             metrics[metric.name] = metric.value
     unknown = Unavailable(reason="the trial did not tell it", source="trial")
     stage = trial.signature.stage if trial.signature is not None else ""
-    text = f"{answer.error.type}: {answer.error.message}" if answer is not None and answer.error else trial.reason
+    has_failed = answer is not None and answer.error is not None and trial.signature is not None
+    text = f"{answer.error.type}: {answer.error.message}" if has_failed else trial.reason  # type: ignore[union-attr]
     return IsolateCell(
         trial=trial.id,
         components=combination.components,

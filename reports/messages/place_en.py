@@ -4,7 +4,6 @@ from __future__ import annotations
 
 MESSAGES = {
     "place.title": "Placement on {device}: {subject}",
-    "place.live.begin": "{trial}: {mode} ...",
     "place.live.end": "  {mode}: {outcome}",
     "place.live.cell": "{num} of {total}: {cell} ...",
     "place.live.cell_end": "  {cell}: {outcome}",

@@ -5,7 +5,6 @@ from __future__ import annotations
 
 MESSAGES = {
     "place.title": "{device} への配置: {subject}",
-    "place.live.begin": "{trial}: {mode} ...",
     "place.live.end": "  {mode}: {outcome}",
     "place.live.cell": "{num}/{total}: {cell} ...",
     "place.live.cell_end": "  {cell}: {outcome}",
