@@ -1,7 +1,7 @@
 """The planted defects: each fails as stated, its healthy twin does not, and the one right relaxation mends it for real.
 
 Every trial is a forked process of its own. The twins, and relaxations that have nothing to do with the defect, are run
-for a few scenarios only; with ILORA_DIAG_ALL_SCENARIOS=1 for all of them.
+for a few scenarios only, and those with large weights not at all; with ILORA_DIAG_ALL_SCENARIOS=1 everything is.
 """
 
 from __future__ import annotations
@@ -23,8 +23,16 @@ HERE = Path(__file__).parent
 SCENARIOS: list[dict[str, Any]] = json.loads((HERE / "scenarios.json").read_text(encoding="utf-8"))
 ALL = os.environ.get("ILORA_DIAG_ALL_SCENARIOS") == "1"
 THOROUGH = ("padding to the maximum", "validation without inference mode", "eager attention at long sequence")
+HEAVY = (
+    "second copy of the language model",
+    "old embedding kept after resize",
+    "optimizer over all parameters after unfreezing",
+    "teacher outputs kept on the device",
+    "model too large for the card",
+)
+TRIED = [row for row in SCENARIOS if ALL or row["name"] not in HEAVY]
 WATCHED = tuple(name for name in INTERVENTIONS if name not in ("release", "drop_copy"))
-named = pytest.mark.parametrize("scenario", SCENARIOS, ids=[row["name"] for row in SCENARIOS])
+named = pytest.mark.parametrize("scenario", TRIED, ids=[row["name"] for row in TRIED])
 
 
 @pytest.fixture(scope="module", autouse=True)
@@ -73,7 +81,7 @@ def tried(
         script=str(folder / "train.py"),
         script_args=tuple(row["args"]),
         device=row["device"],
-        settings=tuple((name, value) for name, value in settings.items() if value not in (None, 0)),
+        settings=tuple((name, value) for name, value in settings.items() if value is not None),
         steps=row["steps"],
         watch=() if relax or twin else WATCHED,
     )
@@ -128,7 +136,7 @@ def test_scripts_tell_nothing_of_their_defects_and_every_twin_differs_in_one_lin
     for row in SCENARIOS:
         text = (HERE / "scripts" / row["script"]).read_text(encoding="utf-8")
         assert not {"leak", "fault", "defect", "bug", "fixme", "twin", "wrong"} & set(text.lower().split())
-        assert row["category"] not in text
+        assert not row["category"] or row["category"] not in text
         assert "#" not in text, "no comment could give it away"
         assert (row["twin"] is None) == ("twin_settings" in row)
         if row["twin"]:

@@ -33,7 +33,7 @@ class Recommender(nn.Module):
 device = "cuda"
 model = Recommender().to(device)
 optimizer = torch.optim.Adam(model.parameters(), lr=1e-3)
-for history, following in DataLoader(Histories(2080, ITEMS, LENGTH), batch_size=520):
+for history, following in DataLoader(Histories(2400, ITEMS, LENGTH), batch_size=600):
     loss = F.cross_entropy(model(history.to(device)), following.to(device))
     optimizer.zero_grad()
     loss.backward()

@@ -46,8 +46,8 @@ router = nn.Linear(64, 4).to(device)
 trained = [p for m in (model, users, router) for p in m.parameters() if p.requires_grad]
 optimizer = torch.optim.AdamW(trained, lr=1e-4)
 
-texts = DataLoader(Titles(720, 256), batch_size=180)
-for ids, (history, _) in zip(texts, DataLoader(Histories(720, ITEMS), batch_size=180), strict=True):
+texts = DataLoader(Titles(880, 256), batch_size=220)
+for ids, (history, _) in zip(texts, DataLoader(Histories(880, ITEMS), batch_size=220), strict=True):
     Gates.now = F.softmax(router(users(history.to(device))[:, -1]), dim=-1)
     ids = ids.to(device)
     loss = model(input_ids=ids, labels=ids, use_cache=False).loss

@@ -7,7 +7,7 @@ model = llama(layers=2, hidden=256, attn_implementation="eager").to(device)
 optimizer = torch.optim.AdamW(model.parameters(), lr=1e-4)
 
 model.train()
-for ids in DataLoader(Titles(160, 2048), batch_size=40):
+for ids in DataLoader(Titles(216, 2048), batch_size=54):
     ids = ids.to(device)
     loss = model(input_ids=ids, labels=ids, use_cache=False).loss
     loss.backward()

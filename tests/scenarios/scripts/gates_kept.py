@@ -38,7 +38,7 @@ device = torch.device("cuda:0")
 router = Router(SasRec(ITEMS, WIDTH, LENGTH, layers=1)).to(device)
 head = GatedHead(router).to(device)
 optimizer = torch.optim.Adam([*router.parameters(), *(p for n, p in head.named_parameters() if "lora" in n)], lr=1e-3)
-loader = DataLoader(Histories(12 * 1400, ITEMS, LENGTH), batch_size=1400)
+loader = DataLoader(Histories(16 * 1400, ITEMS, LENGTH), batch_size=1400)
 
 for number, (history, following) in enumerate(loader):
     states = router(history.to(device))

@@ -19,7 +19,7 @@ class NextItem(nn.Module):
         return self.head(states[:, -1])
 
 
-model = NextItem(llama(layers=18, hidden=256).model, items=3706).to("cuda")
+model = NextItem(llama(layers=21, hidden=256).model, items=3706).to("cuda")
 optimizer = torch.optim.AdamW(model.head.parameters(), lr=1e-3)
 loader = DataLoader(Titles(4000, 512), batch_size=1000)
 

@@ -10,7 +10,7 @@ encoder = llama(layers=12, hidden=256).model.to(device).requires_grad_(False)
 encoder.eval()
 head = nn.Sequential(nn.Linear(256, 256), nn.GELU(), nn.Linear(256, ITEMS)).to(device)
 optimizer = torch.optim.AdamW(head.parameters(), lr=1e-3)
-loader = DataLoader(Titles(3200, 512), batch_size=800)
+loader = DataLoader(Titles(3600, 512), batch_size=900)
 
 for ids in loader:
     ids = ids.to(device)

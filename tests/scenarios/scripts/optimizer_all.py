@@ -12,7 +12,7 @@ model.to(device)
 optimizer = torch.optim.AdamW([p for p in model.parameters() if p.requires_grad], lr=1e-4)
 
 model.train()
-for ids in DataLoader(Titles(256, 96), batch_size=44, shuffle=True):
+for ids in DataLoader(Titles(256, 96), batch_size=60, shuffle=True):
     ids = ids.to(device)
     loss = model(input_ids=ids, labels=ids, use_cache=False).loss
     loss.backward()

@@ -6,7 +6,7 @@ VOCAB = 16384
 device = torch.device("cuda")
 model = opt(layers=2, vocab=VOCAB).to(device)
 optimizer = torch.optim.AdamW(model.parameters(), lr=1e-4)
-loader = DataLoader(Titles(2048, 192, VOCAB), batch_size=96, shuffle=True)
+loader = DataLoader(Titles(2048, 192, VOCAB), batch_size=112, shuffle=True)
 predictions, answers = [], []
 
 

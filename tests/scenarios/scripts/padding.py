@@ -22,7 +22,7 @@ def collate(samples):
 
 model = opt(layers=4).to("cuda")
 optimizer = torch.optim.AdamW(model.parameters(), lr=2e-5)
-loader = DataLoader(Prompts(1024, 40, 96), batch_size=128, shuffle=True, collate_fn=collate)
+loader = DataLoader(Prompts(1024, 40, 96), batch_size=160, shuffle=True, collate_fn=collate)
 
 model.train()
 for batch in loader:

@@ -3,7 +3,7 @@ import torch.nn.functional as F
 from _parts import Histories, SasRec
 from torch.utils.data import DataLoader
 
-ITEMS = 34000
+ITEMS = 38500
 device = "cuda"
 model = SasRec(ITEMS).to(device)
 optimizer = torch.optim.SGD(model.parameters(), lr=0.1)

@@ -6,11 +6,11 @@ from _parts import Titles, llama
 from torch.utils.data import DataLoader
 
 parser = argparse.ArgumentParser()
-parser.add_argument("--batch-size", type=int, default=37)
+parser.add_argument("--batch-size", type=int, default=22)
 parser.add_argument("--lr", type=float, default=1e-4)
 args = parser.parse_args()
 
-model = llama(layers=8, hidden=1024).cuda()
+model = llama(layers=11, hidden=1024).cuda()
 before = copy.deepcopy(model)
 optimizer = torch.optim.AdamW(model.parameters(), lr=args.lr)
 

@@ -28,4 +28,4 @@ model = opt(layers=2).to(device)
 optimizer = torch.optim.AdamW(model.parameters(), lr=1e-4)
 for epoch in range(3):
     train_epoch(model, optimizer, DataLoader(Titles(720, 128), batch_size=360, shuffle=True))
-    print(epoch, validate(model, DataLoader(Titles(2880, 128, seed=1), batch_size=360)))
+    print(epoch, validate(model, DataLoader(Titles(3600, 128, seed=1), batch_size=360)))
