@@ -87,7 +87,7 @@ MESSAGES = {
     "bisect.next.not_reproduced": "Run it where it fails, or for longer: {command}",
     "bisect.next.fails_differently": "Look at the errors one by one: {command}",
     "bisect.next.outside_factors": "Look at the machine: {command}",
-    "bisect.next.flaky": "Go on with more trials: {command}",
+    "bisect.next.flaky": "Make it fail more often first, by running for longer: {command}",
     "bisect.next.suspects": "Search among the suspects alone: {command}",
     "bisect.next.budget_spent": "Go on from here: {command}",
     "bisect.next.interrupted": "Go on from here: {command}",
@@ -288,7 +288,8 @@ MESSAGES = {
     "bisect.recommend.not_reproduced": "Run it where it fails, or for longer.",
     "bisect.recommend.fails_differently": "Look up what each of the errors means.",
     "bisect.recommend.outside_factors": "Look at the machine: driver, build, devices, limits.",
-    "bisect.recommend.flaky": "Go on with more trials.",
+    "bisect.recommend.flaky": "Make it fail more often, by running for longer; section 11 says how many trials it "
+    "would take as it is.",
     "bisect.recommend.suspects": "Search among the suspects alone.",
     "bisect.recommend.budget_spent": "Go on from the last trial.",
     "bisect.recommend.interrupted": "Go on from the last trial.",

@@ -92,7 +92,7 @@ MESSAGES = {
     "bisect.next.not_reproduced": "失敗する環境で、またはより長く実行する: {command}",
     "bisect.next.fails_differently": "それぞれのエラーを調べる: {command}",
     "bisect.next.outside_factors": "マシンの状態を調べる: {command}",
-    "bisect.next.flaky": "試行を増やして続ける: {command}",
+    "bisect.next.flaky": "まず、より長く実行して失敗の頻度を上げる: {command}",
     "bisect.next.suspects": "候補だけを対象に調べる: {command}",
     "bisect.next.budget_spent": "続きから再開する: {command}",
     "bisect.next.interrupted": "続きから再開する: {command}",
@@ -297,7 +297,8 @@ MESSAGES = {
     "bisect.recommend.not_reproduced": "失敗する環境で、またはより長く実行します。",
     "bisect.recommend.fails_differently": "それぞれのエラーの意味を調べます。",
     "bisect.recommend.outside_factors": "マシンの状態（ドライバ、ビルド、デバイス、上限）を調べます。",
-    "bisect.recommend.flaky": "試行を増やして続けます。",
+    "bisect.recommend.flaky": "より長く実行して失敗の頻度を上げます。現状のままで必要な試行回数は 11 節に記載して"
+    "います。",
     "bisect.recommend.suspects": "候補だけを対象に調べます。",
     "bisect.recommend.budget_spent": "最後の試行の続きから再開します。",
     "bisect.recommend.interrupted": "最後の試行の続きから再開します。",

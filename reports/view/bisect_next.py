@@ -39,8 +39,8 @@ def next_command(story: BisectStory) -> str:
     bisect = story.bisect
     if bisect.outcome in (Outcome.BUDGET_SPENT, Outcome.INTERRUPTED):
         return story.resume_command()
-    if bisect.outcome is Outcome.FLAKY:
-        return story.resume_command()
+    if bisect.outcome is Outcome.FLAKY:  # going on would only find the same again
+        return with_option(bisect.command, "--max-steps", "20")
     if bisect.outcome is Outcome.SUSPECTS:
         return with_option(bisect.command, "--factors", ",".join(bisect.suspects))
     if bisect.outcome is Outcome.NOT_REPRODUCED:

@@ -29,7 +29,7 @@ from reports.view.teller import Teller
 RECORD_NAME = "bisect.json"
 JOURNAL_NAME = "journal.jsonl"
 PASSES, FAILS = frozenset({Status.OK}), frozenset({Status.SAME, Status.OOM})
-INTERIM = frozenset({Outcome.BUDGET_SPENT, Outcome.INTERRUPTED, Outcome.FLAKY})
+INTERIM = frozenset({Outcome.BUDGET_SPENT, Outcome.INTERRUPTED})
 """Outcomes that a further run of the same investigation can change."""
 BESIDE = frozenset({Purpose.GROWTH, Purpose.FIRST_TOUCH})
 """Purposes of trials that answer a question of their own and are no point among the factors."""

@@ -56,7 +56,7 @@ def test_a_report_without_a_cause_is_whole_and_says_what_to_type(
     summary = section(text, "## 1. ")
     assert "`ilora-diag " in summary
     assert list(claim_problems(document, record, json.loads(to_json(record)))) == []
-    interim = outcome in (Outcome.BUDGET_SPENT, Outcome.INTERRUPTED, Outcome.FLAKY)
+    interim = outcome in (Outcome.BUDGET_SPENT, Outcome.INTERRUPTED)
     assert (Words(lang)("bisect.status.interim") in text) == interim
     if outcome in (Outcome.BUDGET_SPENT, Outcome.INTERRUPTED):
         assert "bisect-oom --resume reports/runs/20251121-030100-others" in summary
