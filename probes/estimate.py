@@ -95,9 +95,14 @@ def _write(found: Estimate) -> int:
     return EXIT_OK
 
 
-def prepare_imports(config: Config) -> None:
-    """Import transformers and peft, the lean way unless Lightning needs what that leaves out."""
-    if config.train.loop == "plain":
+def prepare_imports(config: Config, *, always: bool = False) -> None:
+    """Import transformers and peft, the lean way unless Lightning needs what that leaves out.
+
+    Args:
+        config: whose loop decides.
+        always: the lean way all the same; what Lightning needs, it imports later.
+    """
+    if always or config.train.loop == "plain":
         from probes.estimate_imports import lean_imports
 
         with lean_imports(_cache_dir()):

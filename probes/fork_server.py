@@ -39,10 +39,17 @@ class ForkServer:
         connection: of packets.
         handle: the child's work.
         refuse: asked before every fork for a reason not to.
+        prepare: given every request before the fork, for work that later children are spared.
     """
 
-    def __init__(self, connection: socket.socket, handle: Handle, refuse: Callable[[], str]) -> None:
-        self._connection, self._handle, self._refuse = connection, handle, refuse
+    def __init__(
+        self,
+        connection: socket.socket,
+        handle: Handle,
+        refuse: Callable[[], str],
+        prepare: Callable[[Message], None] = lambda message: None,
+    ) -> None:
+        self._connection, self._handle, self._refuse, self._prepare = connection, handle, refuse, prepare
         self._marked = _place_of_mark()
         self._children: dict[int, int] = {}  # pidfd -> pid
 
@@ -69,6 +76,7 @@ class ForkServer:
             return False
         try:
             request = json.loads(packet)
+            self._prepare(request)
             why = self._refuse()
             if why or len(fds) != _NUM_FDS:
                 self._send(refused=why or f"{len(fds)} descriptors came with the request, {_NUM_FDS} are needed")

@@ -96,8 +96,7 @@ def _ended_with(run: Callable[[], None]) -> BaseException | None:
 def _run(trial: _Trial, stack: ExitStack) -> None:
     request, clock = trial.request, trial.clock
     trial.config = config = configured(request)
-    prepare_imports(config)
-    import ilora.model  # noqa: F401  (with it transformers and peft, should the lean way not have been taken)
+    prepare_imports(config, always=True)  # as in a trial server, which does not know what it will be asked for
     from probes.trial_device import site
 
     clock.enter(Stage.CUDA_INIT)

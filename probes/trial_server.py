@@ -7,18 +7,20 @@ trials of a script have servers of their own: only the former know what they can
 from __future__ import annotations
 
 import argparse
+import gc
 import os
 import sys
 import time
 from pathlib import Path
 
 from ilora_diag.schema import from_json
-from ilora_diag.schema.trial_request import Stage, Target, TrialRequest
+from ilora_diag.schema.trial_request import STAGES, Stage, Target, TrialRequest
 from probes.fork_server import ForkServer, Message, connect, seconds_since
 
 _num_torch_threads = 1
 # Whether there is a card is asked of NVML meanwhile: the CUDA runtime would not work in a forked child after that.
 _WITHOUT_CONTEXT = {"PYTORCH_NVML_BASED_CUDA_CHECK": "1"}
+_WARM_FOR = 2
 _WARM_UP = ("train.max_steps=2", "train.gradient_checkpointing=true", "model.head=items")
 
 
@@ -31,7 +33,8 @@ def main(argv: list[str] | None = None) -> int:
     parser.add_argument("--script", action="store_true", help="its trials are of scripts")
     parser.add_argument("--preload", type=Path, help="script whose slow imports are made beforehand")
     arguments = parser.parse_args(argv)
-    server = ForkServer(connect(arguments.socket), _answer, _why_not)  # before anything changes the environment
+    warm = _Warm() if arguments.virtual and not arguments.script else _leave_cold
+    server = ForkServer(connect(arguments.socket), _answer, _why_not, warm)  # before anything changes the environment
     os.environ.update(_WITHOUT_CONTEXT)
     try:
         _import_for_scripts(arguments.preload) if arguments.script else _import_for_configurations()
@@ -39,8 +42,6 @@ def main(argv: list[str] | None = None) -> int:
         for name in _WITHOUT_CONTEXT:
             os.environ.pop(name)
     _keep_to_one_thread()
-    if arguments.virtual and not arguments.script:
-        _warm_up()
     server.serve(seconds=seconds_since(begin), num_threads=_num_threads())
     return 0
 
@@ -77,8 +78,32 @@ def _keep_to_one_thread() -> None:
     torch.set_num_threads(1)
 
 
+class _Warm:
+    """A step of a tiny model on a virtual card: PyTorch imports and registers some things when they are first used.
+
+    It takes as long as several trials that fail early, so it waits for the second one that is to run a step.
+    """
+
+    def __init__(self) -> None:
+        self._num_steps = 0
+
+    def __call__(self, message: Message) -> None:
+        """Warm up if this request is the second of its kind."""
+        request = _request(message)
+        if STAGES.index(request.stop_after) < STAGES.index(Stage.FORWARD):
+            return
+        self._num_steps += 1
+        if self._num_steps == _WARM_FOR:
+            _warm_up()
+            gc.collect()
+            gc.freeze()
+
+
+def _leave_cold(message: Message) -> None:
+    """On a real card or the CPU a step is not free, and a script's step is not ours."""
+
+
 def _warm_up() -> None:
-    """A step of a tiny model on a virtual card: PyTorch imports and registers some things when they are first used."""
     from probes.trial_config import run_config_trial
 
     request = TrialRequest(
@@ -87,6 +112,10 @@ def _warm_up() -> None:
     answer = run_config_trial(request, time.perf_counter())
     if answer.stage is not Stage.DONE:  # no reason not to serve: the trials themselves will say what is wrong
         sys.stderr.write(f"warming up ended in {answer.stage}: {answer.error}\n")
+
+
+def _request(message: Message) -> TrialRequest:
+    return from_json(TrialRequest, Path(str(message["request"])).read_bytes())
 
 
 def _num_threads() -> int:
@@ -113,8 +142,7 @@ def _answer(message: Message, answer: int) -> None:
 
     begin = time.perf_counter()
     torch.set_num_threads(_num_torch_threads)
-    request = from_json(TrialRequest, Path(str(message["request"])).read_bytes())
-    answer_request(request, str(answer), begin)
+    answer_request(_request(message), str(answer), begin)
 
 
 if __name__ == "__main__":

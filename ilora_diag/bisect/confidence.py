@@ -13,7 +13,7 @@ from ilora_diag.schema.finding import Confidence
 from ilora_diag.schema.known import Known, Unavailable
 
 FINALS = 3
-"""Fresh passes of a fix that is called confirmed."""
+"""Passes of a fix that is called confirmed, each in a process of its own, one at least in a fresh interpreter."""
 CONTROLS = 2
 """Runs of the unchanged configuration after the first ones, for the same."""
 
@@ -29,15 +29,16 @@ class Assessment:
 def assess(seen: Sequence[Seen], factors: Mapping[str, Factor], repair: Mapping[str, int]) -> Assessment:
     """Judge a repair: factor -> level that makes the failure go away.
 
-    Confirmed: each factor is needed, each boundary was executed, the fix passed FINALS times in fresh processes, the
-    unchanged configuration failed every time and CONTROLS times after the first ones. Strongly suggested: each factor
-    is needed and each boundary executed, and nothing contradicts it. Otherwise a hypothesis.
+    Confirmed: each factor is needed, each boundary was executed, the fix passed FINALS times in processes of its own,
+    the unchanged configuration failed every time and CONTROLS times after the first ones. Strongly suggested: each
+    factor is needed and each boundary executed, and nothing contradicts it. Otherwise a hypothesis.
     """
     is_needed = all(needed(seen, factors, repair, name) is not None for name in repair)
     has_pair = all(adjacent_pair(seen, factors, repair, name, exact=False) is not None for name in repair)
     fix, base = runs_of(seen, repair), runs_of(seen, {})
-    finals = [one for one in fix if one.purpose is Purpose.FINAL and one.is_fresh]
-    is_final = all(one.verdict is Verdict.PASS for one in fix) and len(finals) >= FINALS
+    finals = [one for one in fix if one.purpose is Purpose.FINAL]
+    is_repeated = len(finals) >= FINALS and any(one.is_fresh for one in finals)
+    is_final = is_repeated and all(one.verdict is Verdict.PASS for one in fix)
     num_controls = sum(one.purpose is Purpose.CONTROL for one in base)
     base_holds = bool(base) and all(one.verdict is Verdict.SAME for one in base)
     controls = "controls_differ" if not base_holds else "controls_stable"

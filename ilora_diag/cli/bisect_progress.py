@@ -5,14 +5,13 @@ from __future__ import annotations
 import time
 from collections.abc import Callable
 
-from reports.view.bisect_live import factors_line, trial_line
-
 from ilora_diag.cli.progress import HEARTBEAT_EVERY_S
 from ilora_diag.cli.streams import note
 from ilora_diag.engine.bisect.oracle import Told
 from ilora_diag.schema.bisect import Factor
 from ilora_diag.units import format_duration
 from reports.messages import Words
+from reports.view.bisect_live import factors_line, trial_line
 
 
 class Progress:

@@ -7,6 +7,7 @@ and what it printed (stdout.txt, stderr.txt), each written whole or not at all.
 from __future__ import annotations
 
 import time
+from collections.abc import Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
@@ -77,6 +78,10 @@ class TrialRunner:
     def close(self) -> None:
         """End the servers that were started for trials."""
         self._servers.close()
+
+    def prepare(self, requests: Sequence[TrialRequest]) -> None:
+        """Begin to start what trials like these will be forked from."""
+        self._servers.start_early([kind_of(one, environment_of(one)) for one in requests])
 
     def run(self, request: TrialRequest, *, fresh: bool, deadline_s: float, poll: Poll | None = None) -> Ran:
         """Run a trial to its end, however it ends.

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+import threading
+from collections.abc import Callable, Sequence
+from concurrent.futures import Future, wait
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
@@ -11,8 +13,9 @@ from ilora_diag.engine.fork_server import Environment, ForkServer, ServerError, 
 from ilora_diag.engine.outcome import python_argv
 
 MODULE = "probes.trial_server"
-_MOST = 2
-"""Servers at once: each holds some 400 MB."""
+_MOST = 3
+"""Servers at once, the last used ones: each holds some 400 MB. An allocator setting has three levels at the most."""
+_POLL_S = 0.1
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -49,6 +52,18 @@ class TrialServers:
     def __init__(self) -> None:
         self._running: dict[Kind, ForkServer] = {}
         self._given_up: dict[Kind, str] = {}
+        self._early: dict[Kind, Future[ForkServer]] = {}
+        self._is_closing = False
+
+    def start_early(self, kinds: Sequence[Kind]) -> None:
+        """Start servers beside what is going on; `obtain` waits for them. As many as there may be at once."""
+        if not is_supported():
+            return
+        for kind in list(dict.fromkeys(kinds))[:_MOST]:
+            if kind not in self._running and kind not in self._given_up and kind not in self._early:
+                started: Future[ForkServer] = Future()
+                self._early[kind] = started
+                threading.Thread(target=self._start_beside, args=(kind, started), daemon=True).start()
 
     def obtain(self, kind: Kind, poll: Callable[[], bool] | None = None) -> ForkServer:
         """The server for a kind of trial.
@@ -62,9 +77,12 @@ class TrialServers:
         """
         if kind in self._given_up:
             raise ServerError(self._given_up[kind])
-        server = self._running.get(kind)
+        if kind in self._early:
+            self._running[kind] = self._awaited(kind, poll)
+        server = self._running.pop(kind, None)
         if server is None:
             return self._start(kind, poll)
+        self._running[kind] = server  # the last one is the last used one
         if not server.is_alive:
             self.give_up(kind, "the server has died")
             raise ServerError("the server has died")
@@ -79,6 +97,11 @@ class TrialServers:
 
     def close(self) -> None:
         """End all of them."""
+        self._is_closing = True
+        for early in self._early.values():
+            with suppress(ServerError):
+                early.result().close()
+        self._early.clear()
         for server in self._running.values():
             with suppress(OSError):
                 server.close()
@@ -102,3 +125,26 @@ class TrialServers:
                 server.close()
         self._running[kind] = server
         return server
+
+    def _start_beside(self, kind: Kind, started: Future[ForkServer]) -> None:
+        server = ForkServer(kind.argv, kind.env)
+        try:
+            server.start(lambda: self._is_closing)
+        except ServerError as error:
+            server.close()
+            started.set_exception(error)
+        else:
+            started.set_result(server)
+
+    def _awaited(self, kind: Kind, poll: Callable[[], bool] | None) -> ForkServer:
+        early = self._early[kind]
+        while not early.done():
+            if poll is not None and poll():
+                raise ServerError("given up while it starts")
+            wait([early], _POLL_S)
+        del self._early[kind]
+        try:
+            return early.result()
+        except ServerError as error:
+            self._given_up[kind] = str(error)
+            raise

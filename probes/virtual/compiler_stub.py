@@ -1,9 +1,9 @@
-"""A stand-in for `torch._dynamo`, which optimizers import at their first step only to say they must not be compiled, and
-non-reentrant checkpointing to read a setting.
+"""A stand-in for `torch._dynamo` where it is imported for a word and not to compile.
 
-The import takes three seconds, and nothing is compiled on the virtual device, so "do not compile this" is granted at
-once. Where the real module is loaded already, it stays. Whoever asks the stand-in for anything else gets the real
-module, imported without our replacements in place: it keeps references to functions of `torch.cuda`.
+Optimizers import it at their first step only to say they must not be compiled, non-reentrant checkpointing to read a
+setting. The import takes three seconds, and nothing is compiled on the virtual device, so "do not compile this" is
+granted at once. Where the real module is loaded already, it stays. Whoever asks the stand-in for anything else gets the
+real module, imported without our replacements in place: it keeps references to functions of `torch.cuda`.
 """
 
 from __future__ import annotations

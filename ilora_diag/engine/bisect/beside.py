@@ -22,6 +22,8 @@ from ilora_diag.schema.trial_request import NAMESPACES, Target
 _DEADLINE_S = 120.0
 _NOT_YET = Unavailable(reason="the investigation ended before it was known", source="bisect")
 
+_NOT_FOR_THIS = Unavailable(reason="computed for failures for want of memory alone", source="ilora-diag estimate")
+
 
 class Neighbour:
     """The answers so far.
@@ -39,7 +41,7 @@ class Neighbour:
         self._thread: threading.Thread | None = None
 
     def start(self, *, wants_memory: bool) -> None:
-        """Begin to find out; what each knob buys is computed for a failure for want of memory alone."""
+        """Begin to find out; the estimate is for a failure for want of memory alone."""
         self._thread = threading.Thread(target=self._find_out, args=(wants_memory,), name="beside", daemon=True)
         self._thread.start()
 
@@ -48,8 +50,8 @@ class Neighbour:
         if self._thread is not None:
             self._thread.join(_DEADLINE_S)
 
-    def _find_out(self, knobs: bool) -> None:
-        self.estimate = _estimate(self._request, knobs=knobs)
+    def _find_out(self, wants_memory: bool) -> None:
+        self.estimate = _estimate(self._request) if wants_memory else _NOT_FOR_THIS
         if self._request.device.startswith(VIRTUAL):
             self.facts = Unavailable(
                 reason="the card is virtual: this machine is not the one it stands for", source="bisect"
@@ -62,7 +64,7 @@ class Neighbour:
         self.facts, self.findings = facts, judge(facts)
 
 
-def _estimate(request: BisectRequest, *, knobs: bool) -> Known[Estimate]:
+def _estimate(request: BisectRequest) -> Known[Estimate]:
     source = "ilora-diag estimate"
     if request.target is Target.SCRIPT:
         return Unavailable(reason="a script is not estimated before it runs", source=source)
@@ -74,7 +76,6 @@ def _estimate(request: BisectRequest, *, knobs: bool) -> Known[Estimate]:
         config=request.config or None,
         gpus=request.device.removeprefix(VIRTUAL),
         torch_version=request.torch_version or None,
-        knobs=knobs,
         deadline_s=_DEADLINE_S,
     )
     try:

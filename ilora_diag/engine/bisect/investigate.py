@@ -30,12 +30,12 @@ from ilora_diag.engine.bisect.script_factors import (
 from ilora_diag.engine.bisect.user_factors import read_factors
 from ilora_diag.engine.journal import JOURNAL_NAME, Journal, read_journal
 from ilora_diag.engine.trial_run import TrialRunner, read_request
-from ilora_diag.schema.bisect import Bisect, Factor, Outcome, Purpose, Reproduction, Step
+from ilora_diag.schema.bisect import Bisect, Factor, FactorScope, Outcome, Purpose, Reproduction, Step
 from ilora_diag.schema.bisect_request import BisectRequest
 from ilora_diag.schema.report import Skipped
 from ilora_diag.schema.trial import OUT_OF_MEMORY, Status
 from ilora_diag.schema.trial_answer import Opportunity, TrialAnswer
-from ilora_diag.schema.trial_request import Target
+from ilora_diag.schema.trial_request import Target, TrialRequest
 
 
 class Listener(Protocol):
@@ -93,6 +93,7 @@ class Investigation:
         mark = fingerprint(self.request)
         neighbour = Neighbour(self.request)
         with Journal(self.folder / JOURNAL_NAME) as journal, self.make_runner(self.folder) as runner:
+            runner.prepare(self._kinds())
             oracle = self._oracle(runner, journal, mark)
             found, factors = self._searched(oracle, neighbour, known, config)
             if found.outcome is not Outcome.INTERRUPTED and not self.stop():
@@ -111,6 +112,14 @@ class Investigation:
                 skipped=tuple(self.skipped),
             )
             return record_of(ground, oracle, found, neighbour)
+
+    def _kinds(self) -> list[TrialRequest]:
+        """A request for each environment that the search will come to: the unchanged one, the allocator's levels."""
+        make = make_requests(self.request)
+        factors = machine_factors(self.request.device, self.request.base, os.environ)
+        levels = [level for one in factors if one.scope is FactorScope.ENVIRONMENT for level in one.levels[1:]]
+        wanted = levels if self.request.mode == "full" else levels[-1:]
+        return [make(()), *(make(level.changes) for level in wanted)]
 
     # -- before the search -----------------------------------------------------------------------------------------
 
@@ -144,6 +153,7 @@ class Investigation:
                 max_trials=request.max_trials, max_seconds=request.max_seconds, deadline_s=request.trial_deadline_s
             ),
             fingerprint=mark,
+            device=request.device,
             tell=self.listener.told,
             note=self._noted,
             stop=self.stop,

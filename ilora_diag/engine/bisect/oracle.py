@@ -34,6 +34,10 @@ _LEAST_DEADLINE_S, _MOST_DEADLINE_S, _PATIENCE = 60.0, 600.0, 5.0
 class Runner(Protocol):
     """What runs trials: processes, or a model of them."""
 
+    def prepare(self, requests: Sequence[TrialRequest]) -> None:
+        """Told what kinds of trials will come."""
+        ...
+
     def run(self, request: TrialRequest, *, fresh: bool, deadline_s: float, poll: Poll | None = None) -> Ran:
         """Run a trial to its end, however it ends."""
         ...
@@ -103,6 +107,7 @@ class TrialOracle:
         ask: how far trials are to run, and what they look for on their way.
         limits: budget and patience.
         fingerprint: under which results are reused.
+        device: where trials run.
         tell: called after each trial.
         note: told what was done otherwise than asked, such as a process of its own in place of a fork.
         stop: whether a person asked to stop.
@@ -121,6 +126,7 @@ class TrialOracle:
     ask: Ask
     limits: Limits
     fingerprint: str
+    device: str
     tell: Callable[[Told], None]
     note: Callable[[str], None]
     stop: Callable[[], bool]
@@ -147,10 +153,18 @@ class TrialOracle:
         levels = tuple((one.name, relaxed[one.name]) for one in self.factors if relaxed.get(one.name))
         chosen = [one.levels[relaxed[one.name]] for one in self.factors if relaxed.get(one.name)]
         changes = tuple({key: value for level in chosen for key, value in level.changes}.items())
-        # A changed environment gets an interpreter that was started with it, and trials may be forked from that one;
-        # the fix is repeated in interpreters of its own.
-        step = Step(trial="", purpose=purpose, relaxed=levels, is_fresh=fresh and purpose is Purpose.FINAL)
+        step = Step(trial="", purpose=purpose, relaxed=levels, is_fresh=fresh and self._takes_its_own(purpose))
         return self.run(step, changes)
+
+    def _takes_its_own(self, purpose: Purpose) -> bool:
+        """Whether a trial is given an interpreter of its own.
+
+        A changed environment always has one that was started with it, and trials may be forked from that. The fix is
+        repeated in interpreters of its own: on a virtual card, of which nothing outlives a process, once.
+        """
+        if purpose is not Purpose.FINAL:
+            return False
+        return not self.device.startswith("virtual:") or not any(step.purpose is Purpose.FINAL for step in self.steps)
 
     def run(self, step: Step, changes: Settings, *, ask: Ask | None = None) -> Observation:
         """Run, or recall, the trial of a step; `ask` has the last word on what is asked."""
