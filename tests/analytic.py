@@ -49,7 +49,7 @@ class AnalyticRunner:
     def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, at: TracebackType | None) -> None:
         pass
 
-    def prepare(self, requests: Sequence[TrialRequest]) -> None:
+    def prepare(self, requests: Sequence[TrialRequest], *, alone: bool = False) -> None:
         pass
 
     def run(self, request: TrialRequest, *, fresh: bool, deadline_s: float, poll: Poll | None = None) -> Ran:

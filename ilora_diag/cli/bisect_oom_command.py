@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import os
+import threading
 import time
 from dataclasses import replace
+from importlib import import_module
 from importlib.metadata import version
 from pathlib import Path
 
@@ -106,6 +108,8 @@ def _resumed(options: BisectOptions) -> BisectRequest:
 def _investigated(request: BisectRequest, folder: Path, lang: Lang) -> Bisect:
     note(Words(lang.value)("bisect.live.folder", folder=folder))
     progress = Progress(lang.value)
+    # What draws the figures takes a second to import, and this process does little but wait until then.
+    threading.Thread(target=import_module, args=("matplotlib.backends.backend_svg",), daemon=True).start()
     with stop_on_signal(progress.stopping) as stop:
 
         def stopped() -> bool:

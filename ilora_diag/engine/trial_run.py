@@ -9,7 +9,7 @@ from __future__ import annotations
 import time
 from collections.abc import Sequence
 from contextlib import suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from types import TracebackType
 from typing import Self
@@ -79,9 +79,15 @@ class TrialRunner:
         """End the servers that were started for trials."""
         self._servers.close()
 
-    def prepare(self, requests: Sequence[TrialRequest]) -> None:
-        """Begin to start what trials like these will be forked from."""
-        self._servers.start_early([kind_of(one, environment_of(one)) for one in requests])
+    def prepare(self, requests: Sequence[TrialRequest], *, alone: bool = False) -> None:
+        """Begin to start what trials like these will be forked from.
+
+        Args:
+            requests: of each kind one, the first needed first.
+            alone: each is then forked from an interpreter that no other trial is forked from.
+        """
+        kinds = [kind_of(one, environment_of(one)) for one in requests]
+        self._servers.start_early([replace(kind, is_spare=alone) for kind in kinds])
 
     def run(self, request: TrialRequest, *, fresh: bool, deadline_s: float, poll: Poll | None = None) -> Ran:
         """Run a trial to its end, however it ends.
@@ -119,9 +125,9 @@ class TrialRunner:
         self, request: TrialRequest, spec: ChildSpec, fresh: bool, poll: Poll | None
     ) -> tuple[ChildOutcome, bool, tuple[str, ...]]:
         """Run the process: through a server, or as one of its own where that was asked for or there is no server."""
-        if fresh:
-            return run_child(spec, poll), True, ()
         kind = kind_of(request, spec.env)
+        if fresh:
+            return self._alone(request, spec, replace(kind, is_spare=True), poll), True, ()
         try:
             launcher = self._servers.obtain(kind, poll).launcher({"request": spec.argv[-1]})
         except ServerError as error:
@@ -135,6 +141,19 @@ class TrialRunner:
             return outcome, False, ()
         self._servers.give_up(kind, why)
         return run_child(spec, poll), True, (why,)
+
+    def _alone(self, request: TrialRequest, spec: ChildSpec, spare: Kind, poll: Poll | None) -> ChildOutcome:
+        """Run the process with an interpreter of its own: one that waits with the imports done, or a new one."""
+        if not self._servers.has(spare):
+            return run_child(spec, poll)
+        try:
+            launcher = self._servers.obtain(spare, poll).launcher({"request": spec.argv[-1]})
+        except ServerError:
+            return run_child(spec, poll)
+        outcome = run_child(spec, poll, launcher)
+        self._servers.drop(spare)
+        failed = launcher.lost or outcome.status is ChildStatus.NOT_STARTED
+        return run_child(spec, poll) if failed else outcome
 
     def _limit(self, request: TrialRequest) -> int | None:
         """Host memory that a trial may take. With a real card there is none: CUDA maps much more than it uses."""

@@ -26,11 +26,13 @@ class Kind:
         env: changes to our environment that they are started with.
         virtual: they run on virtual cards.
         script: of somebody's script; empty for those of a configuration. What it imports is imported beforehand.
+        is_spare: it waits for one trial alone, which then has an interpreter of its own.
     """
 
     env: Environment
     virtual: bool
     script: str = ""
+    is_spare: bool = False
 
     @property
     def argv(self) -> tuple[str, ...]:
@@ -54,9 +56,13 @@ class TrialServers:
         self._given_up: dict[Kind, str] = {}
         self._early: dict[Kind, Future[ForkServer]] = {}
         self._is_closing = False
+        self._two_at_a_time = threading.Semaphore(2)
 
     def start_early(self, kinds: Sequence[Kind]) -> None:
-        """Start servers beside what is going on; `obtain` waits for them. As many as there may be at once."""
+        """Start servers beside what is going on, the first ones first; `obtain` waits for them.
+
+        As many as there may be at once are started, two at a time: imports keep a processor busy.
+        """
         if not is_supported():
             return
         for kind in list(dict.fromkeys(kinds))[:_MOST]:
@@ -87,6 +93,16 @@ class TrialServers:
             self.give_up(kind, "the server has died")
             raise ServerError("the server has died")
         return server
+
+    def has(self, kind: Kind) -> bool:
+        """Whether a server of this kind runs or is on its way."""
+        return kind in self._running or kind in self._early
+
+    def drop(self, kind: Kind) -> None:
+        """Close a server that has done what it was for."""
+        server = self._running.pop(kind, None)
+        if server is not None:
+            server.close()
 
     def give_up(self, kind: Kind, why: str) -> None:
         """Close a server for good."""
@@ -129,7 +145,8 @@ class TrialServers:
     def _start_beside(self, kind: Kind, started: Future[ForkServer]) -> None:
         server = ForkServer(kind.argv, kind.env)
         try:
-            server.start(lambda: self._is_closing)
+            with self._two_at_a_time:
+                server.start(lambda: self._is_closing)
         except ServerError as error:
             server.close()
             started.set_exception(error)

@@ -118,7 +118,8 @@ class Investigation:
         make = make_requests(self.request)
         factors = machine_factors(self.request.device, self.request.base, os.environ)
         levels = [level for one in factors if one.scope is FactorScope.ENVIRONMENT for level in one.levels[1:]]
-        wanted = levels if self.request.mode == "full" else levels[-1:]
+        # The mildest first: every factor relaxed is tried before any alone.
+        wanted = levels[::-1] if self.request.mode == "full" else levels[-1:]
         return [make(()), *(make(level.changes) for level in wanted)]
 
     # -- before the search -----------------------------------------------------------------------------------------

@@ -34,8 +34,8 @@ _LEAST_DEADLINE_S, _MOST_DEADLINE_S, _PATIENCE = 60.0, 600.0, 5.0
 class Runner(Protocol):
     """What runs trials: processes, or a model of them."""
 
-    def prepare(self, requests: Sequence[TrialRequest]) -> None:
-        """Told what kinds of trials will come."""
+    def prepare(self, requests: Sequence[TrialRequest], *, alone: bool = False) -> None:
+        """Told what kinds of trials will come, and whether each is to have an interpreter of its own."""
         ...
 
     def run(self, request: TrialRequest, *, fresh: bool, deadline_s: float, poll: Poll | None = None) -> Ran:
@@ -140,6 +140,7 @@ class TrialOracle:
     answers: dict[str, TrialAnswer] = field(default_factory=dict)
     _slowest_pass_s: float = 0.0
     _num_run: int = 0
+    _has_spare: bool = False
 
     def observe(self, relaxed: Assignment, *, purpose: Purpose, fresh: bool) -> Observation:
         """One more trial of the failing configuration with factors relaxed.
@@ -154,7 +155,12 @@ class TrialOracle:
         chosen = [one.levels[relaxed[one.name]] for one in self.factors if relaxed.get(one.name)]
         changes = tuple({key: value for level in chosen for key, value in level.changes}.items())
         step = Step(trial="", purpose=purpose, relaxed=levels, is_fresh=fresh and self._takes_its_own(purpose))
-        return self.run(step, changes)
+        found = self.run(step, changes)
+        if found.verdict is Verdict.PASS and purpose in _PROMISING and not found.reused and not self._has_spare:
+            # Likely the fix, which will be repeated in an interpreter of its own: that one starts beside the search.
+            self._has_spare = True
+            self.runner.prepare([self.ask(self.make(changes))], alone=True)
+        return found
 
     def _takes_its_own(self, purpose: Purpose) -> bool:
         """Whether a trial is given an interpreter of its own.
@@ -239,6 +245,7 @@ class TrialOracle:
         )
 
 
+_PROMISING = (Purpose.EFFECT, Purpose.REPAIR, Purpose.LEVEL)
 _FAILED = (Status.OOM, Status.OTHER, Status.SAME, Status.CRASHED)
 
 
