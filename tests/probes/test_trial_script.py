@@ -18,6 +18,9 @@ from probes.trial_script import run_script_trial
 
 SCRIPTS = Path(__file__).parent / "scripts"
 MIB = 1 << 20
+# Forked from a process that holds nothing of earlier tests: their models and optimizers would be taken for its own.
+CLEAN = multiprocessing.get_context("forkserver")
+CLEAN.set_forkserver_preload(["probes.trial_script"])
 HEAD = """
     import sys, torch
     from torch import nn
@@ -43,7 +46,7 @@ def _child(request: TrialRequest, folder: Path) -> None:
 
 @pytest.fixture
 def tried(tmp_path: Path) -> Any:
-    """Runs a trial of a text, or of one of the scripts, in a forked process."""
+    """Runs a trial of a text, or of one of the scripts, in a process of its own."""
 
     def run(script: str, *args: str, **given: Any) -> TrialAnswer:
         path = SCRIPTS / script
@@ -57,7 +60,7 @@ def tried(tmp_path: Path) -> Any:
                 "settings": settings, **given,
             }
         )  # fmt: skip
-        process = multiprocessing.get_context("fork").Process(target=_child, args=(request, tmp_path))
+        process = CLEAN.Process(target=_child, args=(request, tmp_path))
         process.start()
         process.join(60)
         assert process.exitcode == 0, (tmp_path / "output").read_text()
