@@ -24,6 +24,7 @@ class Intervention:
         cost: of `ilora_diag.bisect.costs`.
         meaning: what it does, in one sentence.
         lowest: of an ordered one.
+        prior: how often such a thing is the cause where it is found; 1 is ordinary, as for what every training does.
     """
 
     name: str
@@ -32,13 +33,23 @@ class Intervention:
     cost: str
     meaning: str
     lowest: int = 1
+    prior: float = 1.0
 
 
+BESIDE_ADAPTERS = "beside adapters"
+"""In the value of a `freeze_base` that found a trained base under adapters: a defect there, a choice elsewhere."""
+
+_DEFECT = 2.0
 _B, _O, _U = FactorKind.BINARY, FactorKind.ORDERED, FactorKind.UNORDERED
 
 
+# Outputs of every expert waste memory wherever they are written; only the way to be rid of them from outside is dear.
+_PRIORS = {"plain_lora": 2 * _DEFECT}
+
+
 def _row(name: str, kind: FactorKind, category: str, cost: str, meaning: str, lowest: int = 1) -> Intervention:
-    return Intervention(name=name, kind=kind, category=category, cost=cost, meaning=meaning, lowest=lowest)
+    prior = _PRIORS.get(name, _DEFECT if cost == "none" else 1.0)
+    return Intervention(name=name, kind=kind, category=category, cost=cost, meaning=meaning, lowest=lowest, prior=prior)
 
 
 INTERVENTIONS: dict[str, Intervention] = {

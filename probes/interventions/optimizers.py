@@ -9,6 +9,7 @@ import torch
 from torch import Tensor, nn
 from torch.optim.optimizer import Optimizer
 
+from ilora_diag.bisect.catalogue import BESIDE_ADAPTERS
 from probes.interventions.act import Act
 
 _ADAPTER = ("lora_", "adapter", "prompt_", "ia3_", "modules_to_save", "vera_", "oft_", "prefix_encoder")
@@ -68,7 +69,8 @@ def freeze_base(act: Act) -> None:
         found = [one for one in given if id(one) in base and one.requires_grad]
         if not found or len(found) == len(given):
             return params
-        act.met(f"{sum(one.numel() for one in found)} parameters of the base")
+        beside = f", {BESIDE_ADAPTERS}" if any(_has_adapters(model) for model in list(act.seams.models)) else ""
+        act.met(f"{sum(one.numel() for one in found)} parameters of the base{beside}")
         if not act.is_applied:
             return params
         for one in found:
@@ -81,12 +83,16 @@ def freeze_base(act: Act) -> None:
 
 def _base_of(model: Any) -> Iterator[nn.Parameter]:
     named = list(model.named_parameters())
-    if any(_is_adapter(name) for name, _ in named):
+    if _has_adapters(model):
         yield from (one for name, one in named if not _is_adapter(name))
         return
     base = getattr(model, getattr(model, "base_model_prefix", "") or "", None)
     if isinstance(base, nn.Module):
         yield from base.parameters()
+
+
+def _has_adapters(model: Any) -> bool:
+    return any(_is_adapter(name) for name, _ in model.named_parameters())
 
 
 def _is_adapter(name: str) -> bool:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 
-from ilora_diag.bisect.catalogue import INTERVENTIONS, Intervention
+from ilora_diag.bisect.catalogue import BESIDE_ADAPTERS, INTERVENTIONS, Intervention
 from ilora_diag.engine.bisect.config_factors import halvings
 from ilora_diag.schema.bisect import Factor, FactorKind, FactorScope, Level
 from ilora_diag.schema.report import Skipped
@@ -73,10 +73,10 @@ def argument_factors(arguments: Sequence[str]) -> Iterator[Factor]:
 
 
 def _binary(row: Intervention, found: Opportunity) -> Factor:
+    is_defect = BESIDE_ADAPTERS in str(found.value)
+    cost = "none" if is_defect else row.cost
     failing = Level(name=str(found.value), changes=(), change="", cost="none")
-    changed = Level(
-        name=row.name, changes=((f"apply.{row.name}", True),), change=f"apply.{row.name}=true", cost=row.cost
-    )
+    changed = Level(name=row.name, changes=((f"apply.{row.name}", True),), change=f"apply.{row.name}=true", cost=cost)
     if failing.name == changed.name:
         failing = Level(name="as written", changes=(), change="", cost="none")
     return Factor(
@@ -86,7 +86,7 @@ def _binary(row: Intervention, found: Opportunity) -> Factor:
         levels=(failing, changed),
         expects_monotone=True,
         category=row.category,
-        prior=2.0 if row.cost == "none" else 1.0,
+        prior=2.0 if is_defect else row.prior,
     )
 
 

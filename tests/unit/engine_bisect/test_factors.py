@@ -123,6 +123,17 @@ def test_an_intervention_with_something_to_act_on_is_a_factor_and_one_without_is
     assert {one.what for one in without_opportunity(seen)} == set(WATCHED) - set(found)
 
 
+def test_a_trained_base_is_a_defect_beside_adapters_and_a_choice_without_them() -> None:
+    (defect,) = intervention_factors(
+        (Opportunity(name="freeze_base", count=1, value="9 parameters of the base, beside adapters", detail=""),)
+    )
+    (choice,) = intervention_factors(
+        (Opportunity(name="freeze_base", count=1, value="9 parameters of the base", detail=""),)
+    )
+    assert (defect.levels[1].cost, choice.levels[1].cost) == ("none", "less_capacity")
+    assert defect.prior > choice.prior
+
+
 def test_numbers_of_the_command_line_that_say_what_they_are_become_factors() -> None:
     found = {
         factor.name: factor
