@@ -22,8 +22,10 @@ $(STAMP): pyproject.toml constraints.txt requirements-demo.txt
 	$(PIP) --no-deps -r requirements-demo.txt
 	@touch $@
 
-run: setup ## Train the iLoRA teacher on the embedded default, evaluate it, write the report
+run: setup ## Train the iLoRA teacher on the embedded default with its report, then solve an incident without a GPU
 	$(BIN)/ilora-diag train
+	@echo
+	$(BIN)/ilora-diag bisect-oom --example oom || test $$? -eq 1  # 1: the cause was found
 
 test: setup ## Run the tests
 	$(TEST_ENV) $(BIN)/python -m pytest -n 2
