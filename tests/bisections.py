@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from ilora_diag.bisect.assemble import assemble
+from ilora_diag.bisect.confidence import Assessment, of_the_machine
 from ilora_diag.bisect.evidence import evidence_of_record
 from ilora_diag.bisect.found import SearchOptions, State
 from ilora_diag.engine.bisect_evidence import with_evidence
@@ -415,7 +416,15 @@ def _record(name: str, *, found: State, **values: Any) -> Bisect:
         **values,
     )
     made = assemble(evidence_of_record(blank), blank.steps, blank.factors, found, SearchOptions())
-    return replace(blank, **{field.name: getattr(made, field.name) for field in fields(made)})
+    return _of_the_machine(replace(blank, **{field.name: getattr(made, field.name) for field in fields(made)}))
+
+
+def _of_the_machine(record: Bisect) -> Bisect:
+    if record.cause is None:
+        return record
+    judged = Assessment(confidence=record.cause.confidence, reasons=record.cause.reasons)
+    told = of_the_machine(judged, record.device, record.signature)
+    return replace(record, cause=replace(record.cause, confidence=told.confidence, reasons=told.reasons))
 
 
 def _factor(

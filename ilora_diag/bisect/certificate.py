@@ -11,7 +11,7 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 
 from ilora_diag.bisect.assemble import SEARCHED, STOPPED
-from ilora_diag.bisect.confidence import assess, sufficiency
+from ilora_diag.bisect.confidence import assess, of_the_machine, sufficiency
 from ilora_diag.bisect.confound import other_differences, tells_nothing
 from ilora_diag.bisect.evidence import (
     Pair,
@@ -111,7 +111,8 @@ def _cause(case: _Case) -> Iterator[str]:
     cause = case.result.cause
     if cause is None:
         return
-    judged = assess(case.seen, case.factors, case.repair)
+    result = case.result
+    judged = of_the_machine(assess(case.seen, case.factors, case.repair), result.device, result.signature)
     if cause.confidence is not judged.confidence:
         yield f"the trials make the cause {judged.confidence}, not {cause.confidence}"
     if cause.reasons != judged.reasons:

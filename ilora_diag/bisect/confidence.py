@@ -11,6 +11,7 @@ from ilora_diag.bisect.order import mendable
 from ilora_diag.schema.bisect import Factor, Purpose
 from ilora_diag.schema.finding import Confidence
 from ilora_diag.schema.known import Known, Unavailable
+from ilora_diag.schema.trial import ErrorFamily, FailureSignature
 
 FINALS = 3
 """Passes of a fix that is called confirmed, each in a process of its own, one at least in a fresh interpreter."""
@@ -57,6 +58,19 @@ def assess(seen: Sequence[Seen], factors: Mapping[str, Factor], repair: Mapping[
     all_done = is_final and controls == "controls_stable"
     found = Confidence.CONFIRMED if all_done else Confidence.STRONGLY_SUGGESTED
     return Assessment(confidence=found, reasons=reasons)
+
+
+def of_the_machine(judged: Assessment, device: str, signature: Known[FailureSignature]) -> Assessment:
+    """The assessment as one of the machine in question, which a virtual card is not.
+
+    That a driver refuses what makes exactly this error is a property of a host. A virtual card proves that the
+    mechanism makes it; that the host is like that, it can only suggest.
+    """
+    if isinstance(signature, Unavailable) or signature.family is not ErrorFamily.CUDA_DRIVER:
+        return judged
+    if not device.startswith("virtual:") or judged.confidence is not Confidence.CONFIRMED:
+        return judged
+    return Assessment(confidence=Confidence.STRONGLY_SUGGESTED, reasons=(*judged.reasons, "virtual_card"))
 
 
 def sufficiency(seen: Sequence[Seen], factors: Sequence[Factor], repair: Mapping[str, int]) -> Known[bool]:

@@ -12,6 +12,7 @@ GROUNDS: dict[str, str] = {
     "controls_stable": "the unchanged configuration still failed in the middle and at the end",
     "controls_missing": "the unchanged configuration was not run again often enough",
     "controls_differ": "the unchanged configuration did not fail in the same way throughout",
+    "virtual_card": "the trials ran on a virtual card: they show the mechanism, not what the host in question is",
 }
 """What a confidence rests on, or lacks: word -> English."""
 

@@ -29,9 +29,9 @@ def _statements(story: BisectStory) -> list[tuple[Text, ...]]:
     if found is not None:
         where = bisect_cause.passing_trials(story, found)
         rows.append(_row(story, answer(story), story.confidence, *where))
-        if found.confidence is not story.confidence:
+        if story.is_virtual_alone:
             text = story.fill("bisect.statement.mechanism", device=code(bisect.device))
-            rows.append(_row(story, text, found.confidence, *where))
+            rows.append(_row(story, text, _CONFIRMED, *where))
         if not isinstance(found.is_sufficient, Unavailable):
             key = "bisect.statement.sufficient" if found.is_sufficient else "bisect.statement.insufficient"
             tried = story.runs(step.trial for step in story.steps(Purpose.SUFFICIENT))
@@ -86,21 +86,19 @@ def _row(story: BisectStory, text: Text, level: Confidence, *where: Span) -> tup
 
 def _grounds(story: BisectStory) -> list[Block]:
     """Why the cause is as sure as it is: computed, so that nobody has to be believed."""
-    found, words = story.cause, story.words
+    found = story.cause
     blocks: list[Block] = []
     if found is not None and found.reasons:
         caption = story.fill("bisect.conclusion.grounds", confidence=strong(confidence(story, story.confidence)))
-        items: list[Text] = [] if found.confidence is story.confidence else [_virtual_ground(story)]
-        items += [
-            story.cite(
-                words.named(f"bisect.ground.{reason}", words.reason(reason)), story.fact(f"cause/reasons/{index}")
-            )
+        items: list[Text] = [
+            story.cite(_ground(story, reason), story.fact(f"cause/reasons/{index}"))
             for index, reason in enumerate(found.reasons)
         ]
         blocks += [Paragraph(text=story.cite(caption, story.fact("cause/confidence"))), Bullets(items=tuple(items))]
     return blocks
 
 
-def _virtual_ground(story: BisectStory) -> Text:
-    text = story.fill("bisect.ground.virtual_card", device=code(story.bisect.device))
-    return story.cite(text, story.fact("device"))
+def _ground(story: BisectStory, reason: str) -> Text:
+    if not story.words.named(f"bisect.ground.{reason}", ""):
+        return story.words.reason(reason)
+    return story.fill(f"bisect.ground.{reason}", device=code(story.bisect.device))

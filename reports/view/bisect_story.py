@@ -77,16 +77,13 @@ class BisectStory:
 
     @property
     def confidence(self) -> Confidence:
-        """How sure the cause is of the machine in question.
+        """How sure the cause is of the machine in question."""
+        return Confidence.UNKNOWN if self.cause is None else self.cause.confidence
 
-        A virtual card proves that a mechanism makes exactly this driver error; that the driver of a host is like that,
-        it can only suggest.
-        """
-        if self.cause is None:
-            return Confidence.UNKNOWN
-        found = self.cause.confidence
-        elsewhere = self.is_driver_error and self.on_virtual_card and found is Confidence.CONFIRMED
-        return Confidence.STRONGLY_SUGGESTED if elsewhere else found
+    @property
+    def is_virtual_alone(self) -> bool:
+        """Whether the cause is confirmed on a virtual card, and of the machine in question only suggested."""
+        return self.cause is not None and "virtual_card" in self.cause.reasons
 
     @property
     def folder(self) -> str:

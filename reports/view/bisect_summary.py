@@ -90,10 +90,10 @@ def plain(text: Text) -> str:
 
 def _confidence(story: BisectStory) -> str:
     """That of the answer, and that of the trials where it is another."""
-    found, told = story.cause, confidence(story, story.confidence)
-    if found is None or found.confidence is story.confidence:
+    told = confidence(story, story.confidence)
+    if not story.is_virtual_alone:
         return told
-    return story.words("bisect.header.confidence.virtual", confidence=told, trials=confidence(story, found.confidence))
+    return story.words("bisect.header.confidence.virtual", confidence=told, trials=confidence(story, Confidence.CONFIRMED))
 
 
 def _cause_label(story: BisectStory) -> str:

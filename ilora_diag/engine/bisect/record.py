@@ -8,6 +8,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 from ilora.config import Config
+from ilora_diag.bisect.confidence import Assessment, of_the_machine
 from ilora_diag.bisect.found import Found
 from ilora_diag.engine.bisect.beside import Neighbour
 from ilora_diag.engine.bisect.machine_factors import VIRTUAL
@@ -121,7 +122,9 @@ def _told(cause: Cause, factors: tuple[Factor, ...], oracle: TrialOracle, retent
         memory = oracle.target.family not in (ErrorFamily.CUDA_DRIVER, ErrorFamily.OOM_DRIVER)
         category = "oom_fragmentation" if memory else "expandable_unsupported"
     detail = "; ".join(filter(None, (_detail(name, by_name.get(name), oracle, retention) for name in names)))
-    return replace(cause, category=category, detail=detail)
+    judged = Assessment(confidence=cause.confidence, reasons=cause.reasons)
+    told = of_the_machine(judged, oracle.device, _signature(oracle))
+    return replace(cause, category=category, detail=detail, confidence=told.confidence, reasons=told.reasons)
 
 
 def _detail(name: str, factor: Factor | None, oracle: TrialOracle, retention: Retention | None) -> str:

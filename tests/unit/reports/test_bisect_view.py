@@ -10,6 +10,7 @@ from types import SimpleNamespace
 import pytest
 
 from ilora_diag.bisect.catalogue import INTERVENTIONS, NEW_CATEGORIES
+from ilora_diag.bisect.certificate import verify
 from ilora_diag.bisect.costs import COSTS
 from ilora_diag.bisect.guarantees import TEXTS
 from ilora_diag.bisect.words import GROUNDS, UNSURE, unsure
@@ -94,11 +95,14 @@ def test_a_driver_error_on_a_virtual_card_is_strongly_suggested_of_the_host_and_
 ) -> None:
     virtual = records["driver"]
     assert virtual.cause is not None
-    assert virtual.cause.confidence is Confidence.CONFIRMED
+    assert virtual.cause.confidence is Confidence.STRONGLY_SUGGESTED
+    assert virtual.cause.reasons[-1] == "virtual_card"
     assert "Cause (strongly suggested)" in bisect_headline(virtual, "en")
     assert "強く示唆" in bisect_headline(virtual, "ja")
     assert "exactly this error" in section(told(virtual), "## 1. ")
-    real = replace(virtual, device="cuda")
+    confirmed = replace(virtual.cause, confidence=Confidence.CONFIRMED, reasons=virtual.cause.reasons[:-1])
+    assert verify(replace(virtual, cause=confirmed)), "a virtual card cannot confirm what a host is"
+    real = replace(virtual, device="cuda", cause=confirmed)
     assert "Cause (confirmed)" in bisect_headline(real, "en")
     weaker = replace(virtual, cause=replace(virtual.cause, confidence=Confidence.HYPOTHESIS))
     assert "Cause (hypothesis)" in bisect_headline(weaker, "en")
