@@ -93,7 +93,8 @@ def _confidence(story: BisectStory) -> str:
     told = confidence(story, story.confidence)
     if not story.is_virtual_alone:
         return told
-    return story.words("bisect.header.confidence.virtual", confidence=told, trials=confidence(story, Confidence.CONFIRMED))
+    confirmed = confidence(story, Confidence.CONFIRMED)
+    return story.words("bisect.header.confidence.virtual", confidence=told, trials=confirmed)
 
 
 def _cause_label(story: BisectStory) -> str:
