@@ -31,6 +31,7 @@ from ilora_diag.schema.trial_answer import TrialAnswer
 from ilora_diag.schema.trial_request import Target, TrialRequest
 
 MODULE = "probes.trial"
+_PLACE = f"{Path(__file__).resolve().parents[2]}/"
 FOLDER = "trials"
 REQUEST, ANSWER, STDOUT, STDERR = "request.json", "answer.json", "stdout.txt", "stderr.txt"
 
@@ -166,7 +167,15 @@ def _keep(folder: Path, outcome: ChildOutcome, answer: TrialAnswer | None) -> No
     write_whole(folder / STDOUT, outcome.stdout.text)
     write_whole(folder / STDERR, outcome.stderr.text)
     if answer is not None:
-        write_whole(folder / ANSWER, to_json(answer, indent=1))
+        write_whole(folder / ANSWER, to_json(_without_place(answer), indent=1))
+
+
+def _without_place(answer: TrialAnswer) -> TrialAnswer:
+    """The answer without the folder that this program lies in: a traceback through our own code tells it."""
+    error = answer.error
+    if error is None:
+        return answer
+    return replace(answer, error=replace(error, traceback=error.traceback.replace(_PLACE, "")))
 
 
 def kind_of(request: TrialRequest, env: Environment) -> Kind:
