@@ -111,8 +111,9 @@ class TrialRunner:
         spec = spec_of(request, folder / REQUEST, deadline_s, self._limit(request))
         outcome, is_fresh, notes = self._executed(request, spec, fresh, poll)
         answer = said(outcome)
-        _keep(folder, outcome, answer)
         trial = judged(intent, outcome, answer, journal=f"{FOLDER}/{request.id}")
+        answer = None if answer is None else _without_place(answer)
+        _keep(folder, outcome, answer)
         if beside is not None:
             trial, more = beside.judge(trial, outcome)
             notes += more
@@ -167,7 +168,7 @@ def _keep(folder: Path, outcome: ChildOutcome, answer: TrialAnswer | None) -> No
     write_whole(folder / STDOUT, outcome.stdout.text)
     write_whole(folder / STDERR, outcome.stderr.text)
     if answer is not None:
-        write_whole(folder / ANSWER, to_json(_without_place(answer), indent=1))
+        write_whole(folder / ANSWER, to_json(answer, indent=1))
 
 
 def _without_place(answer: TrialAnswer) -> TrialAnswer:
