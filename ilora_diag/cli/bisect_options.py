@@ -8,12 +8,12 @@ from pathlib import Path
 
 from ilora.config import ConfigError, check_device, load_config
 from ilora_diag.cli.exit_codes import CommandError, ExitCode
+from ilora_diag.cli.sizes import typed_size
 from ilora_diag.engine.bisect.examples import EXAMPLE_CONFIG, EXAMPLES
 from ilora_diag.hardware.gpus import UnknownGpu, find_gpu
 from ilora_diag.schema.bisect_request import BisectRequest
 from ilora_diag.schema.known import Settings, Value
 from ilora_diag.schema.trial_request import Target
-from ilora_diag.units import UnitError, parse_bytes
 
 VIRTUAL = "virtual:"
 # What a driver makes where there is a card: on Linux, and under WSL.
@@ -157,7 +157,7 @@ def _card(options: BisectOptions, device: str) -> Settings:
         ("--other-processes", "device.other_bytes", options.others),
     ):
         if text is not None:
-            found.append((key, _size(option, text)))
+            found.append((key, typed_size(option, text)))
     if not options.vmm:
         found.append(("device.vmm", False))
     if found and not device.startswith(VIRTUAL):
@@ -166,16 +166,6 @@ def _card(options: BisectOptions, device: str) -> Settings:
         )
         raise CommandError(f"{option} is for a virtual card, and --device is {device}", ExitCode.USAGE)
     return tuple(found)
-
-
-def _size(option: str, text: str) -> int:
-    try:
-        size = parse_bytes(text)
-    except UnitError as error:
-        raise CommandError(f"{option} {error}", ExitCode.USAGE) from error
-    if size <= 0:
-        raise CommandError(f"{option} {text}: allowed is a size above 0, such as 16GiB", ExitCode.USAGE)
-    return size
 
 
 def _check_script(options: BisectOptions) -> None:

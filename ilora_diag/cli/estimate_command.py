@@ -9,10 +9,10 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 from ilora_diag.cli.exit_codes import CommandError, ExitCode
+from ilora_diag.cli.sizes import typed_size
 from ilora_diag.cli.streams import Lang, chosen_lang, emit, note, wants_colour
 from ilora_diag.engine.estimate_run import EstimateError, EstimateRequest, run_estimate_process
 from ilora_diag.schema import Estimate, Unavailable, to_json
-from ilora_diag.units import UnitError, parse_bytes
 from reports.terminal import TerminalRenderer
 from reports.view.estimate import estimate_document, estimate_headline
 from reports.write import MARKDOWN_NAME, write_estimate
@@ -83,15 +83,7 @@ def exit_code(found: Estimate) -> ExitCode:
 
 
 def _size(option: str, text: str | None) -> int | None:
-    if text is None:
-        return None
-    try:
-        size = parse_bytes(text)
-    except UnitError as error:
-        raise CommandError(f"{option} {error}", ExitCode.USAGE) from error
-    if size <= 0:
-        raise CommandError(f"{option} {text}: allowed is a size above 0, such as 16GiB", ExitCode.USAGE)
-    return size
+    return None if text is None else typed_size(option, text)
 
 
 def _check_out(folder: Path | None) -> None:
