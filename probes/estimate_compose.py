@@ -8,7 +8,7 @@ from dataclasses import dataclass, replace
 
 import torch
 
-from ilora.config import Config, ConfigError, check_catalogue
+from ilora.config import Config, ConfigError, check_catalogue, flat_settings
 from ilora_diag.hardware.gpus import GpuSpec
 from ilora_diag.hardware.torch_versions import torch_facts
 from ilora_diag.memory.settings import parse_allocator_settings
@@ -17,7 +17,7 @@ from probes.estimate_batch import shape_assumption
 from probes.estimate_cards import Ground, with_largest_batch
 from probes.estimate_knobs import changes
 from probes.estimate_model import architecture, catalogue_size, fetch_for_all
-from probes.estimate_parts import Parts, flat_settings
+from probes.estimate_parts import Parts
 from probes.estimate_trace import Setup
 from probes.estimate_work import STEPS, CardTask, Crew, SearchTask, knob_tasks, run_cards, run_knobs, run_search
 from probes.virtual.machine import environment

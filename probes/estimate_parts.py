@@ -2,13 +2,11 @@
 
 from __future__ import annotations
 
-import dataclasses
 from collections import Counter
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable
 from dataclasses import dataclass
-from typing import Any, TypeVar
+from typing import TypeVar
 
-from ilora.config import Config
 from ilora_diag.hardware.gpus import GpuSpec
 from ilora_diag.schema import (
     CardEstimate,
@@ -19,8 +17,6 @@ from ilora_diag.schema import (
     ModuleShare,
     OpShare,
     PhasePeak,
-    Settings,
-    Value,
 )
 from probes.estimate_cards import Answer, context_middle
 from probes.estimate_replay import curve, live_after
@@ -85,16 +81,3 @@ def _chain(card: CardEstimate, spec: GpuSpec) -> tuple[Gap, ...]:
         Gap(name="context", size_bytes=context_middle(spec)),
         Gap(name="other_processes", size_bytes=0),
     )
-
-
-def flat_settings(config: Config) -> Settings:
-    """The configuration as dotted keys, in the order of its tree."""
-    return tuple(_leaves(dataclasses.asdict(config), ""))
-
-
-def _leaves(values: dict[str, Any], prefix: str) -> Iterator[tuple[str, Value]]:
-    for name, value in values.items():
-        if isinstance(value, dict):
-            yield from _leaves(value, f"{prefix}{name}.")
-        else:
-            yield f"{prefix}{name}", tuple(value) if isinstance(value, list) else value

@@ -18,10 +18,9 @@ from typing import Any
 import torch
 from torch import nn
 
-from ilora.config import Config
+from ilora.config import Config, flat_settings
 from ilora_diag.memory.settings import CUDA_VARIABLE, GENERIC_VARIABLE, SettingsError, parse_allocator_settings
 from ilora_diag.schema.known import Settings, Value
-from probes.estimate_parts import flat_settings
 from probes.trial_built import Built
 from probes.trial_device import Site
 

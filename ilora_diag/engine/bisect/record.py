@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-import dataclasses
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-from ilora.config import Config
+from ilora.config import Config, flat_settings
 from ilora_diag.bisect.confidence import Assessment, of_the_machine
 from ilora_diag.bisect.found import Found
 from ilora_diag.engine.bisect.beside import Neighbour
@@ -57,7 +56,7 @@ def record_of(ground: Ground, oracle: TrialOracle, found: Found, beside: Neighbo
         outcome=found.outcome,
         signature=_signature(oracle),
         error_text=failing.error.message if failing is not None and failing.error is not None else "",
-        base=(*_flat(ground.config), *request.base),
+        base=(*(() if ground.config is None else flat_settings(ground.config)), *request.base),
         requested=_requested(request),
         effective=failing.effective if failing is not None else Unavailable(reason="no trial told it", source="trials"),
         factors=ground.factors,
@@ -198,17 +197,3 @@ def _requested(request: BisectRequest) -> Settings:
         key, _, value = text.partition("=")
         typed.append((key, value))
     return tuple(dict((*typed, *request.base)).items())
-
-
-def _flat(config: Config | None) -> Settings:
-    return () if config is None else tuple(_leaves(dataclasses.asdict(config), ""))
-
-
-def _leaves(values: dict[str, object], prefix: str) -> Iterator[tuple[str, Value]]:
-    for name, value in values.items():
-        if isinstance(value, dict):
-            yield from _leaves(value, f"{prefix}{name}.")
-        elif isinstance(value, list):
-            yield f"{prefix}{name}", tuple(value)
-        elif value is None or isinstance(value, (str, int, float, bool)):
-            yield f"{prefix}{name}", value
