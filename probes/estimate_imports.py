@@ -9,7 +9,8 @@ Three things are kept out while they are imported, none of which a step on one c
 * Reading every file of `transformers.models` (3,000 of them) for its `__all__`: the answer is kept in the user's cache
   folder, under the version and the time of the folder.
 
-What was kept out can be imported normally afterwards.
+A fourth is kept out for good, until something asks for it: symbolic shapes (`probes.plain_shapes`). What was kept out
+can be imported normally afterwards.
 """
 
 from __future__ import annotations
@@ -29,6 +30,8 @@ from typing import Any
 
 import torch
 import torch.distributed
+
+from probes import plain_shapes
 
 _DYNAMO, _WRAPPED = "torch._dynamo", "torch._dynamo._trace_wrapped_higher_order_op"
 _STRUCTURE_MODULE = "transformers.utils.import_utils"
@@ -87,6 +90,7 @@ def lean_imports(cache_dir: Path | None) -> Iterator[None]:
         sys.modules.update({_DYNAMO: compiler, _WRAPPED: wrapped})
         torch._dynamo = compiler
     torch.distributed.is_available = lambda: False
+    plain_shapes.install()
     if finder is not None:
         sys.meta_path.insert(0, finder)
     try:

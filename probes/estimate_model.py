@@ -148,8 +148,7 @@ def make_llm(config: Config, shape: Architecture, placement: Placement) -> Loade
 
 
 def fetch_for_all(shape: Architecture) -> None:
-    """Load now what every forked process would load with its first teacher: shape rules, the model's code."""
-    import torch.fx.experimental.symbolic_shapes  # noqa: F401  (with it sympy, which meta kernels ask for)
+    """Load now what every forked process would load with its first teacher: the model's code."""
     from transformers import CONFIG_MAPPING, MODEL_FOR_CAUSAL_LM_MAPPING
     from transformers.conversion_mapping import get_checkpoint_conversion_mapping
 
