@@ -1,14 +1,18 @@
 """The largest batch that fits a card, from traces of a few sizes.
 
 Every size in a step is a constant plus a multiple of the batch, so two traces with the same requests in the same order
-give the trace of any size between and beyond, to the byte where a kernel's scratch does not jump. Two runs come near
-the edge (the second by the line through the first two); derived traces tell where it is; on request the edge and the
-next size are run too, and the search goes on until an executed pair, one fitting and one not, stands side by side.
+give the trace of any size between and beyond, to the byte where a kernel's scratch does not jump. Where one of them
+has scratch that the other does without, the nearer one counts. One run comes near the edge; derived traces tell where
+it is; on request the edge and the next size are run too, and the search goes on until an executed pair, one fitting and
+one not, stands side by side.
 """
 
 from __future__ import annotations
 
+import math
+from collections.abc import Sequence
 from dataclasses import replace
+from itertools import zip_longest
 
 from ilora.config import Config
 from ilora_diag.hardware.gpus import GpuSpec
@@ -45,20 +49,57 @@ class BatchTraces:
         near = sorted((size for size in self.run if size > 1), key=lambda size: abs(size - batch_size))[:2]
         if batch_size == 1 or len(near) < 2:
             return None
-        low, high = sorted(near)
-        return between(self.run[low], low, self.run[high], high, batch_size)
+        close, far = near
+        return on_the_line(self.run[close], close, self.run[far], far, batch_size)
 
 
-def between(low: Trace, low_size: int, high: Trace, high_size: int, size: int) -> Trace | None:
-    """The trace at `size` on the lines through two traces; None where their requests are not the same."""
-    if low.events != high.events or low.ops != high.ops:
+def on_the_line(close: Trace, close_size: int, far: Trace, far_size: int, size: int) -> Trace | None:
+    """The trace at `size` on the lines through two traces; None where their requests are not the same.
+
+    Scratch that only the first has keeps its size there.
+    """
+    partners = _partners(close, far)
+    if partners is None:
         return None
-    width = high_size - low_size
+    width, way = far_size - close_size, size - close_size
     sizes = tuple(
-        first if first == last else max(0, first + (last - first) * (size - low_size) // width)
-        for first, last in zip(low.sizes, high.sizes, strict=True)
+        own if partner is None or far.sizes[partner] == own else max(0, own + (far.sizes[partner] - own) * way // width)
+        for own, partner in zip(close.sizes, partners, strict=True)
     )
-    return replace(low, sizes=sizes)
+    return replace(close, sizes=sizes)
+
+
+def _partners(close: Trace, far: Trace) -> Sequence[int | None] | None:
+    """For every request of `close` its like in `far`; None where there are others than scratch without a like."""
+    if close.events == far.events and close.ops == far.ops:
+        return range(len(close.sizes))
+    partners: list[int | None] = [0]
+    place, last = 1, len(far.ops)
+    for number in range(1, len(close.ops)):
+        like = close.ops[number], close.modules[number]
+        scratch = _is_scratch(close, number)
+        while not scratch and place < last and (far.ops[place], far.modules[place]) != like and _is_scratch(far, place):
+            place += 1
+        if place < last and (far.ops[place], far.modules[place]) == like:
+            partners.append(place)
+            place += 1
+        elif scratch:
+            partners.append(None)
+        else:
+            return None
+    return partners if _in_the_same_order(close, far, partners) else None
+
+
+def _is_scratch(trace: Trace, number: int) -> bool:
+    """Scratch has the operator's name and, after a space, its purpose."""
+    return " " in trace.ops[number]
+
+
+def _in_the_same_order(close: Trace, far: Trace, partners: Sequence[int | None]) -> bool:
+    """Whether the requests that have a like are made and freed in the same order."""
+    own = (math.copysign(partner, event) for event in close.events if (partner := partners[abs(event)]) is not None)
+    liked = frozenset(partners)
+    return all(left == right for left, right in zip_longest(own, (e for e in far.events if abs(e) in liked)))
 
 
 class Search:
@@ -132,19 +173,23 @@ class Search:
         return max(1, first + (total - low) * (second - first) // (high - low))
 
     def _edge(self) -> int | None:
-        """The largest size whose derived trace fits; None while no two runs have the same requests."""
+        """The largest size whose derived trace fits; None while no two runs have the same requests.
+
+        It is looked for around where the line through the runs meets the card's memory, in growing steps.
+        """
         below, above = self._fits, self._too_large
-        while above - below > 1:
-            middle = (below + above) // 2 if above <= MAX_BATCH else min(max(2 * below, below + 1), MAX_BATCH)
+        guess, step = self._secant(), 1
+        while above - below > 1 and below < MAX_BATCH:
+            guess = above - step if guess >= above else max(guess, below + step)
+            middle = guess if below < guess < above else (below + above) // 2
             trace = self._traces.derived(middle)
             if trace is None:
                 return None
             if fits_at_ease(without_limit(trace, self._spec, self._ground), self._spec):
-                below = middle
-                if below == MAX_BATCH:
-                    break
+                below, guess = middle, middle + step
             else:
-                above = middle
+                above, guess = middle, middle - step
+            step *= 2
         return below
 
 

@@ -17,7 +17,7 @@ from ilora_diag.hardware.gpus import GpuSpec, find_gpu, with_memory
 from ilora_diag.memory.settings import AllocatorSettings
 from ilora_diag.schema import Category, Estimate, Unavailable, from_json
 from probes.estimate_batch import longest_batch, placeholders
-from probes.estimate_batches import BatchTraces, Search, between
+from probes.estimate_batches import BatchTraces, Search, on_the_line
 from probes.estimate_cards import Ground, answer, fits_at_ease, without_limit
 from probes.estimate_compose import Question, estimate
 from probes.estimate_knobs import changes
@@ -211,11 +211,34 @@ def test_a_trace_between_two_is_the_one_that_is_run() -> None:
     config = tiny()
     with Bench(setup_of(config)) as bench:
         low, middle, high = (bench.trace(changed(config, "train.batch_size", size), steps=2) for size in (40, 47, 60))
-    derived = between(low, 40, high, 60, 47)
+    derived = on_the_line(low, 40, high, 60, 47)
     assert derived is not None
     differing = {op for op, one, other in zip(low.ops, derived.sizes, middle.sizes, strict=True) if one != other}
     assert differing <= {"aten::sum.dim_IntList partial results"}, "scratch that a kernel cuts into whole blocks"
     assert abs(sum(derived.sizes) - sum(middle.sizes)) * 1000 < sum(middle.sizes)
+
+
+def test_scratch_that_the_smaller_batch_does_without_is_taken_from_the_larger_one() -> None:
+    config = tiny()
+    with Bench(setup_of(config)) as bench:
+        low, middle, high = (bench.trace(changed(config, "train.batch_size", size), steps=2) for size in (3, 57, 60))
+    assert low.ops != high.ops
+    derived = on_the_line(high, 60, low, 3, 57)
+    assert derived is not None
+    assert (derived.ops, derived.events) == (middle.ops, middle.events)
+    differing = {op for op, one, other in zip(middle.ops, derived.sizes, middle.sizes, strict=True) if one != other}
+    assert differing <= {"aten::sum.dim_IntList partial results", "aten::sum.dim_IntList semaphores"}
+    back = on_the_line(low, 3, high, 60, 4)
+    assert back is not None
+    assert (back.ops, back.events) == (low.ops, low.events)
+
+
+def test_traces_with_other_requests_give_none() -> None:
+    config = tiny()
+    with Bench(setup_of(config)) as bench:
+        one = bench.trace(config, steps=2)
+        other = bench.trace(changed(config, "train.optimizer", "sgd"), steps=2)
+    assert on_the_line(one, 3, other, 4, 5) is None
 
 
 def test_the_curve_keeps_the_peak_and_its_order() -> None:
