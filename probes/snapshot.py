@@ -10,12 +10,11 @@ from __future__ import annotations
 
 import argparse
 import json
-import sys
 from pathlib import Path
 
 from ilora.config import Config, ConfigError, check_device, load_config
 from ilora_diag.hardware.gpus import GpuSpec, UnknownGpu
-from probes.estimate import EXIT, EXIT_OK, EXIT_USAGE, cards, prepare_imports, refuse, send
+from probes.estimate import EXIT, EXIT_OK, EXIT_USAGE, cards, leave, prepare_imports, refuse, send
 
 
 def main(argv: list[str] | None = None) -> int:
@@ -71,4 +70,4 @@ def _run(setup: object, file: Path) -> str | None:
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    leave(main())
