@@ -105,7 +105,7 @@ MESSAGES = {
     "bisect.column.done_when": "完了条件",
     "bisect.column.command": "コマンド",
     # while it goes on
-    "bisect.live.folder": "実行フォルダー: {folder}",
+    "bisect.live.folder": "実行フォルダ: {folder}",
     "bisect.live.factors": "要因 {num} 個: {names}",
     "bisect.live.no_factors": "調べる要因がありません",
     "bisect.live.waiting": "... 直前の試行の終了から {waited}",

@@ -20,11 +20,11 @@ _COSTS = (
     (r"slower: every head's scores are written out; for comparison", r"遅い（全ヘッドのスコアを書き出す。比較用）"),
     (
         r"other training dynamics; adapters usually need AdamW",
-        r"学習の進み方が変わる（アダプターには通常 AdamW が必要）",
+        r"学習の進み方が変わる（アダプタには通常 AdamW が必要）",
     ),
-    (r"adapters with less capacity", r"アダプターの表現力が下がる"),
+    (r"adapters with less capacity", r"アダプタの表現力が下がる"),
     (r"plain LoRA: no mixture by user", r"通常の LoRA になる（ユーザーごとの混合がなくなる）"),
-    (r"adapters on the queries and values only", r"アダプターが query と value だけになる"),
+    (r"adapters on the queries and values only", r"アダプタが query と value だけになる"),
     (r"ranks items instead of writing their titles", r"タイトルを生成せず、アイテムの順位付けになる"),
     (r"writes titles instead of ranking items", r"アイテムの順位付けではなく、タイトルの生成になる"),
     (r"the frozen model's weights are rounded to bfloat16", r"凍結したモデルの重みが bfloat16 に丸められる"),
@@ -68,7 +68,7 @@ _ASSUMPTIONS = (
     ),
     (
         r"a card's memory is what CUDA reports of it, less than nvidia-smi shows by what the driver keeps",
-        r"搭載メモリは CUDA の報告値で、ドライバーの予約分だけ nvidia-smi の表示より小さい",
+        r"搭載メモリは CUDA の報告値で、ドライバの予約分だけ nvidia-smi の表示より小さい",
     ),
     (
         r"the catalogue has (\d+) items \(data\.source=(.+) was not read\)",
@@ -152,7 +152,7 @@ _BASES = (
     ),
     (
         r"\[measured\] process less pool in (.+); \+-(\d+) % for other drivers \[unverified\]",
-        r"［実測］プロセスの使用量からプールを引いた値（\1）。他のドライバーでは ±\2 %［未検証］",
+        r"［実測］プロセスの使用量からプールを引いた値（\1）。他のドライバでは ±\2 %［未検証］",
     ),
     (
         r"\[measured by others\] reserved bytes (\d+) % each way: of (\d+) recorded steps the worst was "

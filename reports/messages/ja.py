@@ -155,7 +155,7 @@ MESSAGES = {
     "unknowns.warnings": "学習プロセスの警告:",
     "reproduce.title": "再現手順",
     "reproduce.typed": "入力されたコマンド",
-    "reproduce.frozen": "この実行のフォルダーだけで同じ実行を行う",
+    "reproduce.frozen": "この実行のフォルダだけで同じ実行を行う",
     "reproduce.report": "この報告書を再作成する",
     "reproduce.files": "証拠:",
     "table.all": "表: 記録された {total} 件すべて",

@@ -46,7 +46,7 @@ MESSAGES = {
     "snapshot.note.rest": "アロケータの規則によれば、ピーク時にはさらに {size} が確保されていました。"
     "記録に解放だけが現れるブロックの末尾にあたり、サイズがファイルにないため、ここでは数えていません。",
     "snapshot.note.unmatched": "{num} 件のイベントが互いに、または最終状態と矛盾します。"
-    "関係する量だけサイズは不確かです。",
+    "その分だけサイズは不確かです。",
     "snapshot.note.settings": "アロケータの設定: {settings}。",
     "snapshot.note.unread": "このバージョンが知らない項目は読んでいません: {keys}。",
     "snapshot.note.figure": "図: {path}",
@@ -79,7 +79,7 @@ MESSAGES = {
     "意図して成長するキャッシュです。",
     "snapshot.growth.suspects.inferred": "次の箇所のブロックは継続的に確保され、残っています。"
     "実行途中の順伝播の活性値も同じ形になるため、"
-    "リークと区別するには オプティマイザの 3 ステップ以上を記録してください。",
+    "リークと区別するにはオプティマイザの 3 ステップ以上を記録してください。",
     "snapshot.growth.ends": "各終了時の allocated: {sizes}。",
     "snapshot.column.per_step": "残ったブロック数（ステップ別）",
     # failures
@@ -93,7 +93,7 @@ MESSAGES = {
     "snapshot.oom.limit": "デバイスには十分な空きがありました。プロセスへの上限により失敗しています"
     "（set_per_process_memory_fraction、または PYTORCH_CUDA_ALLOC_CONF の per_process_memory_fraction）。",
     "snapshot.oom.unknown": "失敗の理由は判定できません: {reason}。",
-    "snapshot.oom.missing": "不足は {size}。合わせてこの量に達する、大きい順で最少の保持箇所: {parts}。",
+    "snapshot.oom.missing": "不足は {size}。保持箇所を大きい順に足してこの量に達するまで: {parts}。",
     "snapshot.oom.missing.none": "不足は {size} で、割り当て済みの全量を超えています。",
     "snapshot.oom.part": "{site}（{size}）",
     # figure
