@@ -10,10 +10,10 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from ilora_diag.cli.exit_codes import CommandError, ExitCode
+from ilora_diag.cli.sizes import typed_size
 from ilora_diag.cli.streams import Lang, chosen_lang, emit, note, wants_colour
 from ilora_diag.engine.run_script import ScriptRequest, ScriptResult, ScriptRunError, run_script_process
 from ilora_diag.schema import ScriptEnd, ScriptRun, Unavailable, to_json
-from ilora_diag.units import UnitError, parse_bytes
 from reports.terminal import TerminalRenderer
 from reports.view.run import run_document
 from reports.write import MARKDOWN_NAME, write_run
@@ -98,7 +98,7 @@ def _request(options: RunOptions) -> ScriptRequest:
         is_module=module is not None,
         args=args,
         device=options.device,
-        memory_bytes=_size(options.memory),
+        memory_bytes=None if options.memory is None else typed_size("--memory", options.memory),
         torch_version=options.torch,
         max_steps=options.max_steps,
         deadline_s=options.deadline_s,
@@ -120,18 +120,6 @@ def _check_device(options: RunOptions) -> None:
     for name, value in (("--memory", options.memory), ("--torch", options.torch)):
         if value is not None:
             raise CommandError(f"{name} is of a modelled card: say --device virtual:NAME with it", ExitCode.USAGE)
-
-
-def _size(text: str | None) -> int | None:
-    if text is None:
-        return None
-    try:
-        size = parse_bytes(text)
-    except UnitError as error:
-        raise CommandError(f"--memory {error}", ExitCode.USAGE) from error
-    if size <= 0:
-        raise CommandError(f"--memory {text}: allowed is a size above 0, such as 16GiB", ExitCode.USAGE)
-    return size
 
 
 def _on_terminal(run: ScriptRun, lang: Lang, *, written: bool) -> str:
