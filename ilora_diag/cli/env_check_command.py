@@ -5,7 +5,6 @@ from __future__ import annotations
 import io
 import json
 import os
-import shutil
 import sys
 from dataclasses import dataclass
 from pathlib import Path
@@ -14,7 +13,8 @@ from typing import TYPE_CHECKING, Any
 from ilora_diag.checks.categories import BY_CATEGORY, BY_CODE
 from ilora_diag.checks.env import check_env, compare_ranks
 from ilora_diag.cli.exit_codes import CommandError, ExitCode
-from ilora_diag.cli.streams import Lang, chosen_lang, emit, note, wants_colour
+from ilora_diag.cli.show import on_terminal
+from ilora_diag.cli.streams import Lang, chosen_lang, emit, note
 from ilora_diag.collect.importers import ImportFactsError, import_facts
 from ilora_diag.collect.store import redact_facts, save_facts
 from ilora_diag.engine.redact import redact, this_identity
@@ -23,7 +23,6 @@ from ilora_diag.knowledge.scan import scan_stream
 from ilora_diag.schema import Facts, Finding, Severity, to_data
 from ilora_diag.schema.env_check import EnvCheck, RankCheck, Verdict
 from reports.markdown import render_document
-from reports.terminal import TerminalRenderer
 from reports.view.env_check import env_document
 from reports.view.env_ranks import ranks_document
 
@@ -151,9 +150,7 @@ def _show(request: EnvCheckRequest, document: Document, data: dict[str, Any], la
     if request.as_markdown:
         emit(render_document(document))
         return
-    width = shutil.get_terminal_size().columns if sys.stdout.isatty() else None
-    renderer = TerminalRenderer(language.value, width=width, colour=wants_colour(sys.stdout, os.environ))
-    emit(renderer.render_document(document))
+    emit(on_terminal(document, language))
 
 
 def _data(check: EnvCheck | RankCheck) -> dict[str, Any]:

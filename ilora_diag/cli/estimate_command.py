@@ -3,17 +3,15 @@
 from __future__ import annotations
 
 import os
-import shutil
-import sys
 from dataclasses import dataclass, replace
 from pathlib import Path
 
 from ilora_diag.cli.exit_codes import CommandError, ExitCode
+from ilora_diag.cli.show import on_terminal
 from ilora_diag.cli.sizes import typed_size
-from ilora_diag.cli.streams import Lang, chosen_lang, emit, note, wants_colour
+from ilora_diag.cli.streams import Lang, chosen_lang, emit, note
 from ilora_diag.engine.estimate_run import EstimateError, EstimateRequest, run_estimate_process
 from ilora_diag.schema import Estimate, Unavailable, to_json
-from reports.terminal import TerminalRenderer
 from reports.view.estimate import estimate_document, estimate_headline
 from reports.write import MARKDOWN_NAME, write_estimate
 
@@ -96,24 +94,22 @@ class _Screen:
     """stdout: the headline as soon as it is known, the tables when everything is."""
 
     def __init__(self, lang: Lang) -> None:
-        self._lang = lang.value
+        self._lang = lang
         self._has_headline = False
 
     def show_headline(self, found: Estimate) -> None:
         """The first line, once."""
         if not self._has_headline:
             self._has_headline = True
-            emit(estimate_headline(found, self._lang))
+            emit(estimate_headline(found, self._lang.value))
 
     def show(self, found: Estimate) -> None:
         """Everything else."""
         self.show_headline(found)
-        document = estimate_document(found, self._lang)
+        document = estimate_document(found, self._lang.value)
         first, *rest = document.sections
         untold = replace(document, sections=(replace(first, blocks=first.blocks[1:]), *rest))
-        width = shutil.get_terminal_size().columns if sys.stdout.isatty() else None
-        renderer = TerminalRenderer(self._lang, width=width, colour=wants_colour(sys.stdout, os.environ), brief=True)
-        emit("\n" + renderer.render_document(untold))
+        emit("\n" + on_terminal(untold, self._lang, brief=True))
 
 
 def _write(found: Estimate, folder: Path, lang: Lang) -> None:

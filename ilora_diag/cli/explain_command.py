@@ -5,14 +5,13 @@ from __future__ import annotations
 import json
 import os
 import re
-import shutil
 import sys
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, BinaryIO, cast
 
 from ilora_diag.cli.exit_codes import CommandError, ExitCode
-from ilora_diag.cli.streams import Lang, chosen_lang, emit, wants_colour
+from ilora_diag.cli.streams import Lang, chosen_lang, emit
 from ilora_diag.knowledge.pages import find_page, index, near
 from ilora_diag.knowledge.reading import ErrorReading, read_error
 from ilora_diag.knowledge.scan import scan_stream
@@ -162,11 +161,9 @@ def _show(request: ExplainRequest, record: Explanation | ExplainPage | ExplainIn
 
         emit(render_document(document))
     else:
-        from reports.terminal import TerminalRenderer
+        from ilora_diag.cli.show import on_terminal
 
-        width = shutil.get_terminal_size().columns if sys.stdout.isatty() else None
-        colour = wants_colour(sys.stdout, os.environ)
-        emit(TerminalRenderer(lang.value, width=width, colour=colour).render_document(document))
+        emit(on_terminal(document, lang))
 
 
 def _json(record: Explanation | ExplainPage | ExplainIndex) -> str:

@@ -4,17 +4,15 @@ from __future__ import annotations
 
 import importlib.util
 import os
-import shutil
-import sys
 from dataclasses import dataclass
 from pathlib import Path
 
 from ilora_diag.cli.exit_codes import CommandError, ExitCode
+from ilora_diag.cli.show import on_terminal
 from ilora_diag.cli.sizes import typed_size
-from ilora_diag.cli.streams import Lang, chosen_lang, emit, note, wants_colour
+from ilora_diag.cli.streams import Lang, chosen_lang, emit, note
 from ilora_diag.engine.run_script import ScriptRequest, ScriptResult, ScriptRunError, run_script_process
 from ilora_diag.schema import ScriptEnd, ScriptRun, Unavailable, to_json
-from reports.terminal import TerminalRenderer
 from reports.view.run import run_document
 from reports.write import MARKDOWN_NAME, write_run
 
@@ -124,10 +122,7 @@ def _check_device(options: RunOptions) -> None:
 
 def _on_terminal(run: ScriptRun, lang: Lang, *, written: bool) -> str:
     """The run as text; what a report folds away is shown where none is written."""
-    width = shutil.get_terminal_size().columns if sys.stdout.isatty() else None
-    colour = wants_colour(sys.stdout, os.environ)
-    renderer = TerminalRenderer(lang.value, width=width, colour=colour, brief=True, unfold=not written)
-    return renderer.render_document(run_document(run, lang.value))
+    return on_terminal(run_document(run, lang.value), lang, brief=True, unfold=not written)
 
 
 def _write(run: ScriptRun, folder: Path, lang: Lang) -> None:

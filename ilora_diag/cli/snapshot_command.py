@@ -3,15 +3,14 @@
 from __future__ import annotations
 
 import os
-import shutil
-import sys
 import tempfile
 from dataclasses import dataclass, replace
 from pathlib import Path
 
 from ilora_diag.cli.estimate_command import NO_ANSWER
 from ilora_diag.cli.exit_codes import CommandError, ExitCode
-from ilora_diag.cli.streams import Lang, chosen_lang, emit, note, wants_colour
+from ilora_diag.cli.show import on_terminal
+from ilora_diag.cli.streams import Lang, chosen_lang, emit, note
 from ilora_diag.engine.estimate_run import EstimateError
 from ilora_diag.engine.host_memory import free_host_memory
 from ilora_diag.engine.redact import redact, this_identity
@@ -22,7 +21,6 @@ from ilora_diag.schema import Snapshot, to_json
 from ilora_diag.units import UnitError, parse_bytes
 from reports.markdown import render_document
 from reports.messages import Words
-from reports.terminal import TerminalRenderer
 from reports.view.snapshot import snapshot_document
 
 
@@ -103,7 +101,7 @@ def _show(file: Path, request: SnapshotRequest, *, lang: Lang | None) -> ExitCod
     elif request.as_markdown:
         emit(render_document(snapshot_document(snapshot, language.value, top=request.top)))
     else:
-        emit(_on_terminal(snapshot, language, request.top))
+        emit(on_terminal(snapshot_document(snapshot, language.value, top=request.top), language))
     return ExitCode.OK
 
 
@@ -128,12 +126,6 @@ def _only(snapshot: Snapshot, device: int | None, file: Path) -> Snapshot:
         there = ", ".join(str(one.index) for one in snapshot.devices) or "none"
         raise CommandError(f"--device {device}: {file} has nothing of it; devices in it: {there}", ExitCode.USAGE)
     return replace(snapshot, devices=kept)
-
-
-def _on_terminal(snapshot: Snapshot, lang: Lang, top: int) -> str:
-    width = shutil.get_terminal_size().columns if sys.stdout.isatty() else None
-    renderer = TerminalRenderer(lang.value, width=width, colour=wants_colour(sys.stdout, os.environ))
-    return renderer.render_document(snapshot_document(snapshot, lang.value, top=top))
 
 
 def _draw(snapshot: Snapshot, path: Path, lang: Lang) -> None:
