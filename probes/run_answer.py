@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 import time
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
@@ -20,14 +19,10 @@ from probes.run_station import Stand, Station
 from probes.run_stop import Stop
 from probes.run_trace import levels_of, trace_of
 from probes.trace import Trace
-from probes.virtual.errors import VirtualDeviceError
+from probes.virtual.errors import VirtualDeviceError, is_outside_the_model
 from probes.virtual.ledger import LOAD, OPTIMIZER, OUTSIDE
 from probes.virtual.machine import Refused
 
-_NO_CARD = re.compile(
-    r"cannot be called on meta tensors|with Meta tensors|from the 'CUDA' backend|not linked with support for cuda"
-    r"|Cannot access storage of|'VirtualDispatch' object has no attribute"
-)
 _BY_LITTLE = (
     "memory ran out by less than the CUDA context is uncertain by: it was taken at its largest, and with the smallest "
     "the script would have got further"
@@ -96,20 +91,11 @@ def _end(run: Run) -> ScriptEnd:
     if error is None:
         return ScriptEnd.FINISHED if ended.exit_code == 0 else ScriptEnd.EXITED
     met = list(causes(error))
-    if any(_is_outside(one, run.station) for one in met):
+    if not run.station.is_real and any(is_outside_the_model(one) for one in met):
         return ScriptEnd.NOT_CARRIED
     if any(isinstance(one, torch.OutOfMemoryError) for one in met):
         return ScriptEnd.OUT_OF_MEMORY
     return ScriptEnd.FAILED
-
-
-def _is_outside(error: BaseException, station: Station) -> bool:
-    """Whether a model of a card, and no card, says so: by name, or in words of PyTorch that no card ever meets."""
-    if station.is_real:
-        return False
-    return isinstance(error, VirtualDeviceError) or (
-        isinstance(error, (RuntimeError, AttributeError)) and _NO_CARD.search(str(error)) is not None
-    )
 
 
 def _stand(run: Run, end: ScriptEnd) -> Stand:

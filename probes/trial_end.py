@@ -3,18 +3,12 @@
 from __future__ import annotations
 
 import os
-import re
 import traceback
 
 from ilora_diag.schema.script_run import ScriptError
 from ilora_diag.schema.trial_answer import TrialEnd
 
 _OURS = os.path.dirname(os.path.abspath(__file__)) + os.sep
-# PyTorch's words where code asks more of a tensor than a model of a card has; no real card meets them.
-_NO_CARD = re.compile(
-    r"cannot be called on meta tensors|with Meta tensors|from the 'CUDA' backend|not linked with support for cuda"
-    r"|Cannot access storage of|'VirtualDispatch' object has no attribute"
-)
 
 
 class RefusedError(Exception):
@@ -51,15 +45,11 @@ _USER_ERRORS = frozenset({"ilora.llm.errors.LlmError", "ilora.rec.checkpoint.err
 
 
 def outside_the_model(error: BaseException) -> bool:
-    """Whether a model of a card, and no card, says so: by name, or in words of PyTorch that no card ever meets."""
+    """Whether the model of a card said so somewhere in what led to an exception."""
     from probes.run_place import causes
-    from probes.virtual.errors import VirtualDeviceError
+    from probes.virtual.errors import is_outside_the_model
 
-    return any(
-        isinstance(one, VirtualDeviceError)
-        or (isinstance(one, (RuntimeError, AttributeError, NotImplementedError)) and _NO_CARD.search(str(one)))
-        for one in causes(error)
-    )
+    return any(is_outside_the_model(one) for one in causes(error))
 
 
 def told(error: BaseException) -> ScriptError:

@@ -15,6 +15,7 @@ import torch.utils.cpp_extension
 from torch import nn
 
 from probes.virtual import Machine, NotCarriedError, virtual_cuda
+from probes.virtual.errors import is_outside_the_model
 
 
 def test_compiling(card: Machine) -> None:
@@ -178,3 +179,19 @@ def test_a_card_nobody_knows() -> None:
     with pytest.raises(UnknownGpu), virtual_cuda("h10000"):
         pass
     assert not torch.cuda.is_available() or torch.cuda.device_count() > 0
+
+
+@pytest.mark.parametrize(
+    ("words", "is_outside"),
+    [
+        ("PyTorch is not linked with support for cuda devices", True),
+        ("Found no NVIDIA driver on your system. Please check that you have an NVIDIA GPU", True),
+        ("No CUDA GPUs are available", True),
+        ("Could not run 'aten::x' with arguments from the 'CUDA' backend.", True),
+        ("mat1 and mat2 shapes cannot be multiplied", False),
+        ("CUDA error: device-side assert triggered", False),
+    ],
+)
+def test_words_of_either_build_for_a_card_that_is_not_there(words: str, is_outside: bool) -> None:
+    assert is_outside_the_model(RuntimeError(words)) is is_outside
+    assert not is_outside_the_model(ValueError(words))
