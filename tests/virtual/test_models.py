@@ -10,7 +10,7 @@ import pytest
 import torch
 
 from ilora_diag.schema import Category
-from probes.virtual import Machine
+from probes.virtual import Machine, virtual_cuda
 
 transformers = pytest.importorskip("transformers")
 
@@ -99,18 +99,20 @@ def test_models_train(card: Machine, name: str, attention: str) -> None:
     assert torch.cuda.max_memory_allocated() > settled
 
 
-def test_grouped_queries_in_full_precision_go_without_a_fused_kernel(card: Machine) -> None:
-    """torch 2.13 has them in flash attention alone, which takes halves."""
+@pytest.mark.parametrize(("version", "has_fused"), [("2.13.0", False), ("2.14.1", True)])
+def test_grouped_queries_in_full_precision_have_a_fused_kernel_from_2_14_on(version: str, has_fused: bool) -> None:
+    """Before, torch has them in flash attention alone, which takes halves; whatever version is installed."""
     config = _config("llama", "sdpa")
     config.num_key_value_heads = 2
-    with torch.device("cuda"):
-        model = transformers.AutoModelForCausalLM.from_config(config)
-    _step(model, torch.optim.SGD(model.parameters()))
-    assert not any("scaled_dot_product" in op for op in _ops(card))
-    assert "_safe_softmax" in _ops(card)
-    model.bfloat16()
-    _step(model, torch.optim.SGD(model.parameters()))
-    assert any("scaled_dot_product" in op for op in _ops(card))
+    with virtual_cuda("h100", torch_version=version, environ={}) as card:
+        with torch.device("cuda"):
+            model = transformers.AutoModelForCausalLM.from_config(config)
+        _step(model, torch.optim.SGD(model.parameters()))
+        assert any("scaled_dot_product_efficient" in op for op in _ops(card)) is has_fused
+        assert ("_safe_softmax" in _ops(card)) is not has_fused
+        model.bfloat16()
+        _step(model, torch.optim.SGD(model.parameters()))
+        assert any("scaled_dot_product_cudnn" in op for op in _ops(card))
 
 
 def _mask_blocks(card: Machine, model: Any, mask: torch.Tensor) -> list[str]:
