@@ -8,13 +8,13 @@ from typing import Any, TypedDict
 from ilora_diag.memory.snapshot_errors import DamageError
 
 _KNOWN_KEYS = ("segments", "device_traces", "allocator_settings", "external_annotations")
-ACTIONS = frozenset(("alloc", "free_requested", "free_completed", "oom", "snapshot", "user_defined")) | frozenset(
-    ("segment_alloc", "segment_free", "segment_map", "segment_unmap")
+ACTIONS = frozenset(("alloc", "free_requested", "free_completed", "oom", "snapshot", "user_defined", "annotate")) | (
+    frozenset(("segment_alloc", "segment_free", "segment_map", "segment_unmap"))
 )
-"""What the allocators of torch 2.0 to 2.15 record (`TraceEntry::Action`). Any other action might change the totals in
-a way not known here, so it is refused by name."""
+"""What the allocators of torch 2.0 to 2.14 record (`TraceEntry::Action`); a remark on a block, `annotate`, is new in
+2.14). Any other action might change the totals in a way not known here, so it is refused by name."""
 
-_WITHOUT_SIZE = frozenset(("snapshot", "user_defined"))
+_WITHOUT_SIZE = frozenset(("snapshot", "user_defined", "annotate"))
 _STATES = frozenset(("active_allocated", "active_awaiting_free", "active_pending_free", "inactive"))
 _LIMITS = {"addr": 1 << 64, "address": 1 << 64}  # addresses; everything else is a size, a time or a number of a thing
 _LIMIT = 1 << 62

@@ -15,6 +15,7 @@ from typing import Any
 
 import pytest
 
+from ilora_diag.memory.snapshot import analyse
 from ilora_diag.memory.snapshot_errors import SnapshotFileError
 from ilora_diag.memory.snapshot_file import read_snapshot
 
@@ -204,3 +205,14 @@ def test_the_layout_of_torch_2_0_is_completed(tmp_path: Path) -> None:
     first, second = raw.segments[0]["blocks"]
     assert (first["address"], second["address"], first["frames"]) == (4096, 5120, frames)
     assert (raw.segments[0]["device"], raw.allocator_settings) == (0, {})
+
+
+def test_a_remark_on_a_live_block_which_2_14_records_changes_no_total(tmp_path: Path, snapshot: dict[str, Any]) -> None:
+    without = analyse(read_snapshot(write(tmp_path, snapshot)))
+    trace = max(snapshot["device_traces"], key=len)
+    place = next(index for index, event in enumerate(trace) if event["action"] == "alloc")
+    remark = {"action": "annotate", "addr": trace[place]["addr"], "size": 0, "stream": 0, "user_metadata": "packed"}
+    trace.insert(place + 1, remark)
+    within = analyse(read_snapshot(write(tmp_path, snapshot)))
+    bytes_of = [(device.end, device.peak.allocated_bytes, device.peak.reserved_bytes) for device in without.devices]
+    assert [(each.end, each.peak.allocated_bytes, each.peak.reserved_bytes) for each in within.devices] == bytes_of
