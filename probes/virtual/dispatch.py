@@ -61,6 +61,11 @@ class Plan:
         self.takes_hidden = kernels.takes_hidden(func)
 
 
+# An operator's shapes and ways are the same on every card: what one learned, the next in this process knows.
+_SHAPES = ShapeCache()
+_PLANS: dict[int, Plan] = {}
+
+
 class VirtualDispatch(_Mode):  # type: ignore[misc]
     """Sends what concerns virtual tensors to the machine and lets everything else run for real."""
 
@@ -68,8 +73,8 @@ class VirtualDispatch(_Mode):  # type: ignore[misc]
         super().__init__()
         self._mode_key = torch._C._TorchDispatchModeKey.FAKE
         self.machine = machine
-        self._shapes = ShapeCache()
-        self._plans: dict[int, Plan] = {}
+        self._shapes = _SHAPES
+        self._plans = _PLANS
 
     @classmethod
     def is_infra_mode(cls) -> bool:

@@ -1,8 +1,8 @@
 """Shapes of outputs, remembered: the layers of a model ask for the same ones again and again.
 
 Some meta kernels are decompositions in Python and take a millisecond. For operators that return new tensors and change
-none, outputs depend on the arguments' sizes, strides and types alone; an in-place operator that once accepted them
-accepts them again.
+none, outputs depend on the arguments' sizes, strides and types and on the default type alone; an in-place operator that
+once accepted them accepts them again.
 """
 
 from __future__ import annotations
@@ -15,6 +15,7 @@ from torch import Tensor
 from torch._ops import OpOverload
 
 META = torch.device("meta")
+_default_dtype = torch.get_default_dtype  # the type of whatever names none, such as zeros
 _NEW, _IN_PLACE, _OTHER = "new", "in place", "other"
 _MAX_LIST = 8
 _ABSENT = "absent"
@@ -40,7 +41,7 @@ class ShapeCache:
         if kind is _OTHER:
             return compute(func, args, kwargs)
         try:
-            key = (id(func), _signature(args), _signature(tuple(kwargs.items())) if kwargs else None)
+            key = (id(func), _default_dtype(), _signature(args), _signature(tuple(kwargs.items())) if kwargs else None)
             recipe = self._known.get(key)
         except (TypeError, _TooLongError):
             return compute(func, args, kwargs)

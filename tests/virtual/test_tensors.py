@@ -32,6 +32,17 @@ def test_types_are_exact(card: Machine) -> None:
     assert tensor.t().data_ptr() == tensor.data_ptr()
 
 
+def test_what_names_no_type_has_the_default_type_of_its_time(card: Machine) -> None:
+    assert torch.zeros(7, 3, device="cuda").dtype is torch.float32
+    torch.set_default_dtype(torch.bfloat16)
+    try:
+        assert torch.zeros(7, 3, device="cuda").dtype is torch.bfloat16
+        assert (torch.arange(3, device="cuda") / 2).dtype is torch.bfloat16
+    finally:
+        torch.set_default_dtype(torch.float32)
+    assert (torch.arange(3, device="cuda") / 2).dtype is torch.float32
+
+
 def test_values_from_the_host_are_known(card: Machine) -> None:
     ids = torch.tensor([[5, 6, 0], [7, 0, 0]]).cuda()
     mask = ids != 0
