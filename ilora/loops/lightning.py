@@ -95,6 +95,7 @@ def run(job: TrainJob) -> int:
         logging.getLogger("lightning.pytorch").setLevel(logging.WARNING)
         validation = _Batches(job.val_batches) if config.eval_every else None
         trainer.fit(module, train_dataloaders=_Batches(job.train_batches), val_dataloaders=validation)
+    job.teacher.to(job.device)  # Lightning leaves it on the host, where the evaluation would then run
     return job.start_step + int(trainer.global_step)
 
 

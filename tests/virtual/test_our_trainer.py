@@ -91,8 +91,8 @@ def test_the_trainer_runs_unchanged(
     placement = place(config.train, "auto")
     assert placement.device.type == "cuda"
     job, events = run(loop, config, placement)
-    after = "cpu" if loop is lightning else "cuda:0"  # Lightning brings the model back to the host at the end
-    assert {parameter.device for parameter in job.teacher.parameters()} == {torch.device(after)}
+    # Lightning brings the model back to the host at the end; the evaluation that follows belongs on the card.
+    assert {parameter.device for parameter in job.teacher.parameters()} == {torch.device("cuda:0")}
     steps = [event for event in events if event["event"] == "step"]
     assert len(steps) == 3
     assert sum(event["event"] == "val_loss" for event in events) == 1
