@@ -1,7 +1,8 @@
 """PYTORCH_CUDA_ALLOC_CONF and its relatives, read as a given torch reads them.
 
 Follows ConfigTokenizer and AcceleratorAllocatorConfig::parseArgs of c10/core/AllocatorConfig.{h,cpp} (torch 2.9 to
-2.13; headers and library of 2.13.0 read) and, for older versions, CUDAAllocatorConfig::parseArgs of the 2.1 tree.
+2.14; headers of 2.11.0 to 2.14.1 read, the parsers of 2.12.1 and 2.14.1 asked) and, for older versions,
+CUDAAllocatorConfig::parseArgs of the 2.1 tree. Where two settings are wrong, torch may name the other one first.
 """
 
 from __future__ import annotations
@@ -25,6 +26,8 @@ NO_CACHING_VARIABLES = ("PYTORCH_NO_CUDA_MEMORY_CACHING", "PYTORCH_NO_HIP_MEMORY
 _GENERIC_SINCE: Version = (2, 10)
 _LENIENT_SINCE: Version = (2, 9)
 _SIZE_MAX_MIB = (1 << 64) // MIB - 1
+_MAX_REGISTER_THREADS = 128
+_SEGMENT_SIZE = "large_segment_size_mb"
 
 
 def parse_allocator_settings(
@@ -113,6 +116,7 @@ class _Reader:
         self.ignored.append(IgnoredSetting(name=name, value=value, reason=reason))
 
     def read(self) -> None:
+        self._segment_size_first()
         while self.at < len(self.tokens):
             name = self._next()
             self._check_key(name)
@@ -120,6 +124,16 @@ class _Reader:
             self._value(name)
             if self.at < len(self.tokens):
                 self._separator(",")
+
+    def _segment_size_first(self) -> None:
+        """Wherever it stands and whatever else is wrong: torch looks for it first, and measures other sizes by it."""
+        if KEYS[_SEGMENT_SIZE].is_refused(self.version):
+            return
+        for place, token in enumerate(self.tokens):
+            if token == _SEGMENT_SIZE:
+                self.at = place + 2
+                self.fields["large_segment_size_bytes"] = self._large_segment()
+        self.at = 0
 
     def _check_key(self, name: str) -> None:
         key = KEYS.get(name)
@@ -138,7 +152,7 @@ class _Reader:
             case "max_non_split_rounding_mb":
                 self.fields["max_non_split_rounding_bytes"] = self._at_least_a_segment(name)
             case "large_segment_size_mb":
-                self.fields["large_segment_size_bytes"] = self._large_segment()
+                self._next()  # it was read before all others
             case "garbage_collection_threshold":
                 self.fields[name] = self._threshold()
             case "per_process_memory_fraction":
@@ -150,7 +164,7 @@ class _Reader:
             case "backend":
                 self._backend()
             case _:
-                self._skip()
+                self._without_effect(name)
         reason = KEYS[name].ignored
         if reason:
             self.ignore(name, "".join(self.tokens[start : self.at]), reason)
@@ -169,12 +183,17 @@ class _Reader:
             raise SettingsError(f"Error parsing CachingAllocator settings, expected {wanted}")
 
     def _number(self) -> int:
-        """Digits up to the first other character, as std::stoull reads them; a negative one wraps around."""
+        """Digits up to the first other character, as std::stoull reads them; a negative one wraps around.
+
+        Before 2.9 it was std::stoi, which holds less.
+        """
         token = self._next()
         match = re.match(r"([+-]?)(\d+)", token)
         if match is None:
             raise SettingsError(f"{token!r} is not a number")
         value = int(match[2])
+        if value >= 1 << (64 if self.lenient else 31):
+            raise SettingsError(f"{token!r} is a larger number than torch can hold")
         return (1 << 64) - value if match[1] == "-" and value else value
 
     def _decimal(self) -> float:
@@ -268,6 +287,29 @@ class _Reader:
         if token not in ("native", "cudaMallocAsync"):
             raise SettingsError("Unknown allocator backend, options are native and cudaMallocAsync")
         self.backend = token
+
+    def _without_effect(self, name: str) -> None:
+        """A value that steers nothing modelled; torch stops at a wrong one all the same."""
+        match KEYS[name].takes:
+            case "flag":
+                self._flag(name)
+            case "number":
+                self._number()
+            case "positive":
+                if self._number() == 0:
+                    raise SettingsError("Pinned reserve segment size has to be greater than 0")
+            case "threads":
+                self._threads()
+            case _:
+                self._skip()
+
+    def _threads(self) -> None:
+        value = self._number()
+        got = f", got {value}" if self.lenient else ""
+        _require_power_of_two(value, f"Number of register threads has to be power of 2{got}")
+        if value > _MAX_REGISTER_THREADS:
+            text = f"Number of register threads should be less than or equal to {_MAX_REGISTER_THREADS}"
+            raise SettingsError(f"{text}{got}")
 
     def _skip(self) -> None:
         """A value that is not needed: one token, or a list."""
