@@ -10,24 +10,15 @@ from torch import Tensor, nn
 
 from benchmarks.cases.lm_parts import (
     NEG_INF,
+    Linear,
     LmShape,
     merge_heads,
-    project,
     scores_of,
     silu,
     split_heads,
     weight,
     weighted,
 )
-
-
-class Linear(nn.Module):
-    def __init__(self, inputs: int, outputs: int, device: str) -> None:
-        super().__init__()
-        self.weight = weight(outputs, inputs, device=device)
-
-    def forward(self, x: Tensor) -> Tensor:
-        return project(x, self.weight)
 
 
 class Norm(nn.Module):

@@ -78,6 +78,17 @@ def weighted(p: Tensor, v: Tensor) -> Tensor:
     return torch.einsum("...qk,...kd->...qd", p, v)
 
 
+class Linear(nn.Module):
+    """A projection without bias."""
+
+    def __init__(self, inputs: int, outputs: int, device: str) -> None:
+        super().__init__()
+        self.weight = weight(outputs, inputs, device=device)
+
+    def forward(self, x: Tensor) -> Tensor:
+        return project(x, self.weight)
+
+
 class Table(nn.Module):
     """Rotary table (2, context, D/2): cosines and sines, float32, in a buffer."""
 

@@ -9,9 +9,9 @@ from torch import Tensor, nn
 
 from benchmarks.cases.lm_parts import (
     NEG_INF,
+    Linear,
     LmShape,
     merge_heads,
-    project,
     project_weight_first,
     scores_of,
     silu,
@@ -19,15 +19,6 @@ from benchmarks.cases.lm_parts import (
     weight,
     weighted,
 )
-
-
-class Linear(nn.Module):
-    def __init__(self, inputs: int, outputs: int, device: str) -> None:
-        super().__init__()
-        self.weight = weight(outputs, inputs, device=device)
-
-    def forward(self, x: Tensor) -> Tensor:
-        return project(x, self.weight)
 
 
 class Norm(nn.Module):

@@ -25,6 +25,7 @@ from ilora_diag.schema.bisect_request import BisectRequest
 from ilora_diag.schema.isolate import IsolateAnswer, IsolateCell, Isolation
 from ilora_diag.schema.place import PlaceClass, Placement, PlaceMode, PlaceTry
 from ilora_diag.schema.trial import Status, Trial
+from reports.blocks import Document
 from reports.messages import Words
 from reports.view.isolate import cell_name, cell_outcome, isolate_document
 from reports.view.place import place_document
@@ -65,11 +66,7 @@ def run_place(options: BisectOptions, *, lang: Lang | None) -> ExitCode:
 
     found = _run(work, folder, words)
     written = _written(lambda: write_placement(found, folder, language.value))
-    if options.as_json:
-        emit(to_json(written, indent=2))
-    else:
-        emit(on_terminal(place_document(written, language.value), language, brief=True))
-        emit(words("terminal.report", path=folder / MARKDOWN_NAME))
+    _show(written, lambda: place_document(written, language.value), folder, options, language)
     if written.answer is PlaceClass.UNDECIDED:
         return _undone(written.trials)
     return ExitCode.OK if written.answer is PlaceClass.NOTHING_FAILS else ExitCode.FAILURE
@@ -107,14 +104,19 @@ def run_isolate(options: BisectOptions, *, lang: Lang | None) -> ExitCode:
 
     found = _run(work, folder, words)
     written = _written(lambda: write_isolation(found, folder, language.value))
-    if options.as_json:
-        emit(to_json(written, indent=2))
-    else:
-        emit(on_terminal(isolate_document(written, language.value), language, brief=True))
-        emit(words("terminal.report", path=folder / MARKDOWN_NAME))
+    _show(written, lambda: isolate_document(written, language.value), folder, options, language)
     if written.answer is IsolateAnswer.INCONCLUSIVE:
         return _undone(written.trials)
     return ExitCode.OK if written.answer is IsolateAnswer.NOTHING_FAILS else ExitCode.FAILURE
+
+
+def _show(written: R, document: Callable[[], Document], folder: Path, options: BisectOptions, lang: Lang) -> None:
+    """The record for machines, or the report and where it lies."""
+    if options.as_json:
+        emit(to_json(written, indent=2))
+    else:
+        emit(on_terminal(document(), lang, brief=True))
+        emit(Words(lang.value)("terminal.report", path=folder / MARKDOWN_NAME))
 
 
 def _undone(trials: tuple[Trial, ...]) -> ExitCode:
