@@ -10,17 +10,20 @@ one not, stands side by side.
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from itertools import zip_longest
+from typing import TYPE_CHECKING, Protocol
 
 from ilora.config import Config
 from ilora_diag.hardware.gpus import GpuSpec
 from ilora_diag.schema import Category, Known, Unavailable
 from probes.estimate_cards import Ground, fits_at_ease, span, without_limit
 from probes.estimate_replay import Replay, live_after
-from probes.estimate_trace import Bench, changed
 from probes.trace import Trace
+
+if TYPE_CHECKING:
+    from probes.estimate_trace import Bench
 
 KEY = "train.batch_size"
 MAX_BATCH = 1 << 20
@@ -28,8 +31,21 @@ STEPS = 2
 _PER_SAMPLE = (Category.ACTIVATION, Category.TEMPORARY, Category.INPUT)
 
 
+class Traces(Protocol):
+    """Traces by batch size.
+
+    Attributes:
+        run: those that were run, the configured one first.
+    """
+
+    run: dict[int, Trace]
+
+    def executed(self, batch_size: int) -> Trace:
+        """The trace of a batch, run unless it was."""
+
+
 class BatchTraces:
-    """Traces of one teacher by batch size: run where asked for, derived where two others suffice."""
+    """Traces of one teacher by batch size, run where asked for."""
 
     def __init__(self, bench: Bench, config: Config, first: Trace) -> None:
         self._bench, self._config = bench, config
@@ -37,20 +53,23 @@ class BatchTraces:
 
     def executed(self, batch_size: int) -> Trace:
         """The trace of a batch, run unless it was."""
+        from probes.estimate_trace import changed  # here: whoever searches without a teacher has no use for its imports
+
         if batch_size not in self.run:
             self.run[batch_size] = self._bench.trace(changed(self._config, KEY, batch_size), steps=STEPS)
         return self.run[batch_size]
 
-    def derived(self, batch_size: int) -> Trace | None:
-        """The trace of a batch from the two nearest that were run with the same requests; None if there are no two."""
-        if batch_size in self.run:
-            return self.run[batch_size]
-        # A batch of one has no padding, hence no mask.
-        near = sorted((size for size in self.run if size > 1), key=lambda size: abs(size - batch_size))[:2]
-        if batch_size == 1 or len(near) < 2:
-            return None
-        close, far = near
-        return on_the_line(self.run[close], close, self.run[far], far, batch_size)
+
+def derived(run: Mapping[int, Trace], batch_size: int) -> Trace | None:
+    """The trace of a batch from the two nearest that were run with the same requests; None if there are no two."""
+    if batch_size in run:
+        return run[batch_size]
+    # A batch of one has no padding, hence no mask.
+    near = sorted((size for size in run if size > 1), key=lambda size: abs(size - batch_size))[:2]
+    if batch_size == 1 or len(near) < 2:
+        return None
+    close, far = near
+    return on_the_line(run[close], close, run[far], far, batch_size)
 
 
 def on_the_line(close: Trace, close_size: int, far: Trace, far_size: int, size: int) -> Trace | None:
@@ -106,19 +125,19 @@ class Search:
     """The search on one card.
 
     Args:
-        traces: of the teacher, with the configured batch.
+        traces: with the configured batch.
         spec: the card.
         ground: what answers rest on.
     """
 
-    def __init__(self, traces: BatchTraces, spec: GpuSpec, ground: Ground) -> None:
+    def __init__(self, traces: Traces, spec: GpuSpec, ground: Ground) -> None:
         self._traces, self._spec, self._ground = traces, spec, ground
         self._start = next(iter(traces.run))
         self._fits, self._too_large = 0, MAX_BATCH + 1
         self._high: dict[int, int] = {}
 
     def largest(self, *, max_runs: int, executed: bool) -> Known[int]:
-        """The largest `train.batch_size` that fits at ease, everything else unchanged; 0 if not even 1 does.
+        """The largest batch that fits at ease, everything else unchanged; 0 if not even 1 does.
 
         Args:
             max_runs: traces to run at most, beside the configured one.
@@ -182,7 +201,7 @@ class Search:
         while above - below > 1 and below < MAX_BATCH:
             guess = above - step if guess >= above else max(guess, below + step)
             middle = guess if below < guess < above else (below + above) // 2
-            trace = self._traces.derived(middle)
+            trace = derived(self._traces.run, middle)
             if trace is None:
                 return None
             if fits_at_ease(without_limit(trace, self._spec, self._ground), self._spec):
