@@ -6,6 +6,7 @@ import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
+from itertools import islice
 
 import numpy as np
 import torch
@@ -53,6 +54,7 @@ def train_recommender(
     device: torch.device | str,
     on_epoch: Callable[[EpochResult], None],
     on_note: Callable[[str], None] = lambda note: None,
+    steps_per_epoch: int | None = None,
 ) -> Recommender:
     """Train `cfg.arch` on `data.train` with Adam until validation HR@1 has not risen for `cfg.patience` epochs.
 
@@ -65,6 +67,7 @@ def train_recommender(
         device: where to train.
         on_epoch: called after each epoch.
         on_note: called with remarks for the user.
+        steps_per_epoch: end each pass early, for a look at what a step takes; None: the whole training split.
 
     Returns:
         The recommender with the weights of the best epoch, in eval mode, on the CPU.
@@ -79,7 +82,7 @@ def train_recommender(
     with _seeded(cfg.seed, device), _threads_for(cfg.batch_size * cfg.hidden_size * num_items):
         rec = build_recommender(cfg, num_items, train.max_history).to(device)
         optimizer = torch.optim.Adam(rec.parameters(), lr=cfg.lr, weight_decay=cfg.weight_decay, fused=True)
-        rows = _Rows(train, cfg, device)
+        rows = _Rows(train, cfg, device, steps_per_epoch)
         best_hr1, best_epoch, best = -1.0, 0, _snapshot(rec)
         for epoch in range(1, cfg.max_epochs + 1):
             begin = time.perf_counter()
@@ -98,9 +101,9 @@ def train_recommender(
 class _Rows:
     """The training rows on the device, in batches of a new order each epoch."""
 
-    def __init__(self, train: Sequences, cfg: RecConfig, device: torch.device) -> None:
+    def __init__(self, train: Sequences, cfg: RecConfig, device: torch.device, max_batches: int | None) -> None:
         self.columns = [torch.from_numpy(column).to(device) for column in (train.history, train.lengths, train.targets)]
-        self.batch_size = cfg.batch_size
+        self.batch_size, self.max_batches = cfg.batch_size, max_batches
         self.generator = torch.Generator().manual_seed(cfg.seed)
 
     def __len__(self) -> int:
@@ -108,7 +111,7 @@ class _Rows:
 
     def __iter__(self) -> Iterator[list[Tensor]]:
         order = torch.randperm(len(self), generator=self.generator).to(self.columns[-1].device)
-        for index in torch.split(order, self.batch_size):
+        for index in islice(torch.split(order, self.batch_size), self.max_batches):
             yield [column[index] for column in self.columns]
 
 
