@@ -1,9 +1,10 @@
 """Which kernel scaled-dot-product attention takes on CUDA: the conditions of torch, on shapes instead of tensors.
 
 Sources: aten/src/ATen/native/transformers/cuda/sdp_utils.cpp of pytorch at commit 001f694a (rules of 2.14 and later)
-and of a tree of about 2.10 (no GQA in the efficient kernel, other head dimensions for cuDNN), taken for 2.10 to 2.13;
-sdp_utils_cpp.h of the 2.13.0, 2.14.1 and 2.15.0 wheels tells the two apart. Where the two trees disagree on a call of
-2.11 to 2.13, whose own file was not read, the answer carries a note.
+and of a tree of about 2.10 (no GQA in the efficient kernel, other head dimensions for cuDNN). From when on a condition
+of the newer one holds was read in libtorch_cuda.so of the 2.11.0, 2.12.1, 2.13.0 and 2.14.1 wheels: the instructions of
+`select_sdp_backend`, `check_cudnn_tensor_shapes`, `check_cudnn_d256_bprop_head_dim` and
+`is_cudnn_attention_decode_disabled`, and the texts of the refusals, the same in all four but for those conditions.
 
 Conditions are asked in torch's order, so the reason given is the one torch would warn with. Not modelled: nested
 tensors, ROCm, a priority order set by the user.
@@ -11,7 +12,7 @@ tensors, ROCm, a priority order set by the user.
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import Literal
 
 from ilora_diag.hardware.attention_query import (
@@ -62,7 +63,7 @@ def _prefers_cudnn(case: AttentionCase) -> bool:
     if case.facts.cudnn_first == "runtime_above_9_15":
         wanted = check_env(environ, "TORCH_CUDNN_SDPA_DEPRIORITIZED") is not True
         cuda = case.facts.cuda
-        any_minor = case.facts.attention_2_14 and not isinstance(cuda, Unavailable) and cuda >= (13, 0)
+        any_minor = case.facts.attention_2_13 and not isinstance(cuda, Unavailable) and cuda >= (13, 0)
         return wanted and cudnn > 91500 and major in (9, 10) and (any_minor or minor in (0, 3))
     return False
 
@@ -100,15 +101,10 @@ def _choose(case: AttentionCase) -> tuple[Backend | Literal["none"], tuple[tuple
     return "none", tuple(refused)
 
 
-def _notes(case: AttentionCase, backend: str) -> tuple[str, ...]:
+def _notes(case: AttentionCase) -> tuple[str, ...]:
     notes = [case.facts.note]
     if isinstance(case.cudnn, Unavailable):
         notes.append(f"cuDNN attention counts as refused: {case.cudnn.reason}")
-    if (2, 11) <= case.facts.minor <= (2, 13):
-        # Their own sdp_utils.cpp was not read: between the older tree and 2.14 a condition may already be there.
-        newer, _ = _choose(replace(case, facts=replace(case.facts, attention_2_14=True)))
-        if newer != backend:
-            notes.append(f"[unverified] by the rules of 2.14, some of which this version may have, it is {newer}")
     return tuple(note for note in notes if note)
 
 
@@ -120,4 +116,4 @@ def choose_attention(query: AttentionQuery) -> AttentionChoice:
     """
     case = _case(query)
     backend, refused = _choose(case)
-    return AttentionChoice(backend=backend, refused=refused, notes=_notes(case, backend))
+    return AttentionChoice(backend=backend, refused=refused, notes=_notes(case))

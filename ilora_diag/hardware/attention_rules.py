@@ -137,8 +137,8 @@ def _efficient_head_dim(case: AttentionCase) -> str | None:
 
 
 def _efficient_offsets(case: AttentionCase) -> str | None:
-    # Asked from 2.14 on; before, the kernel failed instead.
-    asked = case.facts.attention_2_14 and case.query.compute_capability >= SM80
+    # Asked from 2.13 on; before, the kernel failed instead.
+    asked = case.facts.attention_2_13 and case.query.compute_capability >= SM80
     return "needs aligned storage offsets" if asked and not case.query.offsets_aligned else None
 
 
@@ -179,7 +179,7 @@ def _cudnn_mask(case: AttentionCase) -> str | None:
 
 def _cudnn_dropout_step(case: AttentionCase) -> str | None:
     sixteenths = case.query.dropout_p * 16.0
-    if not case.facts.attention_2_14 or sixteenths == int(sixteenths):
+    if not case.facts.attention_2_12 or sixteenths == int(sixteenths):
         return None
     return f"takes dropout in sixteenths, got {case.query.dropout_p}"
 
@@ -203,10 +203,19 @@ def _cudnn_head_limit(case: AttentionCase) -> int:
     return 192 if deepseek and cc[0] == 10 else 128
 
 
+def _cudnn_decodes(case: AttentionCase) -> bool:
+    """Whether cuDNN takes a single query: 9.19 to 9.25.0, except 9.24.1, do not on compute capability 10.x and 11.x."""
+    cudnn, major = cudnn_number(case), case.query.compute_capability[0]
+    broken = 91900 <= cudnn <= 92500 and not 92401 <= cudnn <= 92499
+    return not (case.facts.attention_2_14 and major in (10, 11) and broken)
+
+
 def _cudnn_shapes(case: AttentionCase) -> str | None:
     query = case.query
-    if case.facts.attention_2_14 and max(query.batch, query.heads_q) > MAX_CUDNN_GRID:
+    if case.facts.attention_2_13 and max(query.batch, query.heads_q) > MAX_CUDNN_GRID:
         return f"takes at most {MAX_CUDNN_GRID} sequences and heads"
+    if query.seq_q == 1 and not _cudnn_decodes(case):
+        return "takes no query of length 1 on this card"
     limit = _cudnn_head_limit(case)
     if max(query.head_dim, query.value_dim) > limit:
         return f"takes head dimensions up to {limit} here, got {query.head_dim} and {query.value_dim}"

@@ -1,15 +1,17 @@
 """What differs between torch versions and matters to memory: bundled cuDNN, allocator variables, workspaces, rules.
 
 Sources:
-* cuDNN and CUDA: `Requires-Dist` of the PyPI wheels for 2.7.1 to 2.13.0; memory-model facts for 2.14.1 and 2.15.0.
-* allocator variables: CUDAAllocatorConfig.h of the wheels (compatibility facts, `pytorch_allocator_vmm_by_version`).
+* cuDNN and CUDA: `Requires-Dist` of the PyPI wheels for 2.7.1 to 2.14.1; memory-model facts for 2.15.0.
+* allocator variables: CUDAAllocatorConfig.h of the wheels (compatibility facts, `pytorch_allocator_vmm_by_version`);
+  of 2.11.0 to 2.14.1 read once more.
 * cublasLt: pytorch PR #156495 (one Lt workspace kept per handle and stream), PR #175879 (March 2026: the unified
-  workspace is used by default, before that only its size was), PR #194311 (no caching). Boundaries between a merge date
-  and a release are [derived].
+  workspace is used by default, before that only its size was), PR #194311 (no caching). That the boundaries are 2.12
+  and after 2.14 stands in the code of libtorch_cuda.so of 2.11.0, 2.12.1, 2.13.0 and 2.14.1 (the default of
+  TORCH_CUBLASLT_UNIFIED_WORKSPACE, no TORCH_CUBLAS_WORKSPACE_CACHE); those of 2.8 and 2.9 are [derived].
 * autocast: PR #165068 (December 2025) keeps no cast weights under inference_mode; a recording of 2.11 shows it, 2.13
-  was tried. That 2.10 does not have it yet is [derived].
-* attention: sdp_utils.cpp of three trees; which release carries which is told by a template parameter of
-  sdp_utils_cpp.h (`supports_mqa`: absent in 2.13.0, present in 2.14.1 and 2.15.0).
+  and 2.14.1 were tried. That 2.10 does not have it yet is [derived].
+* attention: sdp_utils.cpp of three trees; which release carries which condition was read in libtorch_cuda.so of the
+  2.11.0, 2.12.1, 2.13.0 and 2.14.1 wheels (instructions and texts of `sdp::`), and for 2.15.0 in sdp_utils_cpp.h.
 """
 
 from __future__ import annotations
@@ -78,13 +80,14 @@ class TorchFacts:
         cuda: of the default PyPI wheel.
         allocator_variables: environment variables with allocator settings; the first one that is set wins.
         expandable_segments: whether the setting exists.
-        oom_variable: the variable that the out-of-memory text advises to set; empty before the advice existed.
-        oom_capacity_word: the text's spelling: "capacty" up to 2.1.
         cublas_cached: whether cuBLAS workspaces are kept by default.
         lt_workspace: where cublasLt's workspace comes from by default.
         cudnn_first: when cuDNN attention is tried first, on compute capability 9.x and 10.x.
-        attention_2_14: whether attention follows the rules of 2.14 (GQA in the efficient kernel, dropout in sixteenths
-            and head dimensions by direction for cuDNN).
+        attention_2_12: whether attention follows the rule of 2.12 (cuDNN takes dropout in sixteenths alone).
+        attention_2_13: whether it follows those of 2.13 (cuDNN first on all cards of 9.x and 10.x, a limit to sequences
+            and heads; the efficient kernel asks for aligned storage offsets).
+        attention_2_14: whether it follows those of 2.14 (fewer key heads in the efficient kernel, head dimensions by
+            direction for cuDNN, no single queries for it on Blackwell).
         autocast_cache_in_inference: whether autocast keeps cast weights under `inference_mode`.
         note: how an unknown version was answered; empty for a known one.
     """
@@ -94,11 +97,11 @@ class TorchFacts:
     cuda: Known[tuple[int, int]]
     allocator_variables: tuple[str, ...]
     expandable_segments: bool
-    oom_variable: str
-    oom_capacity_word: str
     cublas_cached: bool
     lt_workspace: LtWorkspace
     cudnn_first: CudnnFirst
+    attention_2_12: bool
+    attention_2_13: bool
     attention_2_14: bool
     autocast_cache_in_inference: bool
     note: str = ""
@@ -155,12 +158,6 @@ def _allocator_variables(minor: tuple[int, int]) -> tuple[str, ...]:
     return ("PYTORCH_CUDA_ALLOC_CONF", "PYTORCH_ALLOC_CONF") if minor >= (2, 10) else ("PYTORCH_CUDA_ALLOC_CONF",)
 
 
-def _oom_variable(minor: tuple[int, int]) -> str:
-    if minor < (2, 2):
-        return ""  # it named max_split_size_mb and the variable in the last words only
-    return "PYTORCH_ALLOC_CONF" if minor >= (2, 10) else "PYTORCH_CUDA_ALLOC_CONF"
-
-
 def torch_facts(text: str) -> TorchFacts:
     """The facts of a version; for one that is not in the tables those of the nearest older one, and `note` says so.
 
@@ -181,11 +178,11 @@ def torch_facts(text: str) -> TorchFacts:
         cuda=built if not isinstance(built, Unavailable) else cuda or built,
         allocator_variables=_allocator_variables(minor),
         expandable_segments=minor >= (2, 1),
-        oom_variable=_oom_variable(minor),
-        oom_capacity_word="capacty" if minor < (2, 2) else "capacity",
         cublas_cached=minor < (2, 15),
         lt_workspace=_lt_workspace(minor),
         cudnn_first=_cudnn_first(minor),
+        attention_2_12=minor >= (2, 12),
+        attention_2_13=minor >= (2, 13),
         attention_2_14=minor >= (2, 14),
         autocast_cache_in_inference=minor < (2, 11),
         note=_note(version, minor),

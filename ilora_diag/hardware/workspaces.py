@@ -2,7 +2,8 @@
 
 Source: aten/src/ATen/cuda/CublasHandlePool.cpp of pytorch, read in four trees: one of 2.2's time (32 MiB on 9.0 only),
 one of about 2.9 to 2.11 (Lt buffer of its own), one of about 2.12 (Blackwell added, Lt in cuBLAS's buffer) and one of
-2.15 (TORCH_CUBLAS_WORKSPACE_CACHE); 2.14.1 and 2.15.0 also by the shipped library (memory-model facts 3.1).
+2.15 (TORCH_CUBLAS_WORKSPACE_CACHE); 2.15.0 also by the shipped library (memory-model facts 3.1), and 2.11.0, 2.12.1,
+2.13.0 and 2.14.1 by the instructions of `parseChosenWorkspaceSize` and its neighbours in theirs.
 """
 
 from __future__ import annotations
@@ -82,8 +83,7 @@ def _default_bytes(facts: TorchFacts, compute_capability: tuple[int, int]) -> tu
         # Trees before 2.12 test for 9.0 exactly; no other 9.x card exists.
         return HOPPER_BYTES, "[source] 32 MiB on compute capability 9.x"
     if major in (10, 12) and facts.minor >= (2, 12):
-        tag = "[source]" if facts.minor >= (2, 14) else "[derived] from the merge date of PR #175344"
-        return HOPPER_BYTES, f"{tag} 32 MiB on compute capability {major}.x"
+        return HOPPER_BYTES, f"[source] 32 MiB on compute capability {major}.x"
     if major == 11 and facts.minor >= (2, 14):
         return HOPPER_BYTES, "[source] 32 MiB on compute capability 11.x"
     return DEFAULT_BYTES, "[source] 2 x 4096 KiB + 8 x 16 KiB"

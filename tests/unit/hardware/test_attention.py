@@ -123,7 +123,7 @@ PAIRS = [
         "multiples of 8",
     ),
     ("efficient", {"compute_capability": T4}, {"compute_capability": T4, "dtype": "float16"}, "takes float16, float32"),
-    ("efficient", {"offsets_aligned": False}, {"offsets_aligned": False, "torch_version": "2.13.0"}, "aligned"),
+    ("efficient", {"offsets_aligned": False}, {"offsets_aligned": False, "torch_version": "2.12.1"}, "aligned"),
     (
         "efficient",
         {"heads_kv": 4, "enable_gqa": True, "torch_version": "2.13.0"},
@@ -180,6 +180,30 @@ PAIRS = [
     ("cudnn", {"head_dim": 60}, {"head_dim": 56}, "multiples of 8"),
     ("cudnn", {"seq_k": 1}, {"seq_k": 2}, "key of length 1"),
     ("cudnn", {"seq_q": 1, "dropout_p": 0.5}, {"seq_q": 1}, "query of length 1"),
+    (
+        "cudnn",
+        {"seq_q": 1, "compute_capability": B200, "cudnn_version": 92500},
+        {"seq_q": 1, "compute_capability": B200, "cudnn_version": 92501},
+        "length 1 on this card",
+    ),
+    (
+        "cudnn",
+        {"seq_q": 1, "compute_capability": B200},
+        {"seq_q": 1, "compute_capability": B200, "cudnn_version": 92401},
+        "length 1 on this card",
+    ),
+    (
+        "cudnn",
+        {"seq_q": 1, "compute_capability": B200, "cudnn_version": 91900},
+        {"seq_q": 1, "compute_capability": B200, "cudnn_version": 91801},
+        "length 1 on this card",
+    ),
+    (
+        "cudnn",
+        {"seq_q": 1, "compute_capability": (11, 0)},
+        {"seq_q": 1, "compute_capability": H100},
+        "length 1 on this card",
+    ),
     ("cudnn", {"batch": 65536}, {"batch": 65535}, "at most 65535"),
     ("cudnn", {"dtype": "float32"}, {"dtype": "float16"}, "takes float16, bfloat16"),
 ]
@@ -195,15 +219,24 @@ def test_each_condition_refuses_and_its_neighbour_passes(
     assert why_not(replace(BASE, **taken), backend) is None  # type: ignore[arg-type]
 
 
-def test_dropout_in_tenths_was_no_hindrance_to_cudnn_before_2_14() -> None:
-    assert why_not(replace(BASE, dropout_p=0.1, torch_version="2.13.0"), "cudnn") is None
-
-
-def test_where_2_13_may_already_follow_2_14_the_answer_says_so() -> None:
-    doubtful = choose_attention(replace(BASE, compute_capability=H100, dropout_p=0.1, torch_version="2.13.0"))
-    assert doubtful.backend == "cudnn"
-    assert doubtful.notes == ("[unverified] by the rules of 2.14, some of which this version may have, it is flash",)
-    assert choose_attention(replace(BASE, compute_capability=H100, torch_version="2.13.0")).notes == ()
+@pytest.mark.parametrize(
+    ("changes", "since", "before", "after"),
+    [
+        ({"dropout_p": 0.1}, 12, "cudnn", "flash"),
+        ({"batch": 65536}, 13, "cudnn", "flash"),
+        ({"compute_capability": (10, 7)}, 13, "flash", "cudnn"),
+        ({"has_mask": True, "compute_capability": A100, "offsets_aligned": False}, 13, "efficient", "math"),
+        ({"dtype": "float32", "heads_kv": 4, "enable_gqa": True}, 14, "math", "efficient"),
+        ({"head_dim": 136}, 14, "cudnn", "flash"),
+        ({"compute_capability": B200, "seq_q": 1}, 14, "cudnn", "flash"),
+    ],
+)
+def test_a_condition_holds_from_its_version_on(changes: dict[str, object], since: int, before: str, after: str) -> None:
+    """What libtorch_cuda.so of 2.11.0, 2.12.1, 2.13.0 and 2.14.1 asks, and the cuDNN that comes with each."""
+    query = replace(BASE, **{"compute_capability": H100, **changes})  # type: ignore[arg-type]
+    for minor in (11, 12, 13, 14):
+        choice = choose_attention(replace(query, torch_version=f"2.{minor}.0"))
+        assert (choice.backend, choice.notes) == (after if minor >= since else before, ())
 
 
 def test_reasons_of_the_backends_asked_before_are_kept_in_order() -> None:

@@ -62,12 +62,7 @@ def test_cudnn_is_known_for_the_wheel_of_pypi_alone() -> None:
 def test_what_changed_changes_at_its_version() -> None:
     assert torch_facts("2.9.1").allocator_variables == ("PYTORCH_CUDA_ALLOC_CONF",)
     assert torch_facts("2.10.0").allocator_variables == ("PYTORCH_CUDA_ALLOC_CONF", "PYTORCH_ALLOC_CONF")
-    assert (torch_facts("2.9.1").oom_variable, torch_facts("2.10.0").oom_variable) == (
-        "PYTORCH_CUDA_ALLOC_CONF",
-        "PYTORCH_ALLOC_CONF",
-    )
     assert (torch_facts("2.0.1").expandable_segments, torch_facts("2.1.0").expandable_segments) == (False, True)
-    assert (torch_facts("2.1.2").oom_capacity_word, torch_facts("2.2.0").oom_capacity_word) == ("capacty", "capacity")
     caches = [torch_facts(f"2.{minor}.0").autocast_cache_in_inference for minor in (6, 10, 11, 13)]
     assert caches == [True, True, False, False]
     assert (torch_facts("2.14.1").cublas_cached, torch_facts("2.15.0").cublas_cached) == (True, False)
