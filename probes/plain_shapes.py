@@ -177,6 +177,8 @@ _RULES: Mapping[str, Mapping[str, tuple[Callable[..., bool], Callable[..., Any]]
             "has_guarding_hint": (_is_number, lambda value: True),
             "guarding_hint_or_throw": (_is_number, _itself),
             "free_unbacked_symbols": (_is_plain_tensor, lambda value: OrderedSet()),
+            # Imported by name from 2.14 on, by a module of attention that transformers loads.
+            "has_free_unbacked_symbols": (_is_plain_tensor, lambda value: False),
         },
         _FUNCTIONS: {"Max": (_are_ints, max)},
     }

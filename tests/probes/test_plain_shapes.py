@@ -56,6 +56,7 @@ def test_a_plain_tensor_has_no_free_symbols() -> None:
     tensor = torch.zeros(2, 3, device="meta").t()
     assert not _rule("free_unbacked_symbols", tensor)
     assert not real.free_unbacked_symbols(tensor)
+    assert _rule("has_free_unbacked_symbols", tensor) is real.has_free_unbacked_symbols(tensor) is False
 
 
 def test_the_larger_of_plain_sizes_is_the_real_one() -> None:
@@ -71,6 +72,7 @@ def test_the_larger_of_plain_sizes_is_the_real_one() -> None:
         ("is_nested_int", (None,)),
         ("sym_and", (True, 1)),
         ("free_unbacked_symbols", (3,)),
+        ("has_free_unbacked_symbols", (3,)),
     ],
 )
 def test_anything_else_is_handed_to_the_real_module(name: str, args: tuple[Any, ...]) -> None:
@@ -86,6 +88,7 @@ def test_anything_else_is_handed_to_the_real_module(name: str, args: tuple[Any, 
         "from sympy.printing.pycode import PythonCodePrinter",
         "import sympy; assert sympy.__version__ and sympy.S(2) + 1 == 3",
         "from torch.utils._sympy.functions import Identity",
+        "from torch.fx.experimental.symbolic_shapes import has_free_unbacked_symbols as h; assert not h([3])",
         "import torch.fx.experimental.symbolic_shapes as s; s.ShapeEnv(); assert s.sym_eq.__module__ == s.__name__",
         "f = torch.compile(lambda x: x + 1, dynamic=True, backend='eager'); f(torch.ones(3)); f(torch.ones(4))",
     ],
