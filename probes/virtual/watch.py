@@ -20,6 +20,7 @@ from torch.optim import optimizer as optimizers
 
 from ilora_diag.schema import Category
 from probes.virtual.ledger import BACKWARD, FORWARD, LOAD, OPTIMIZER, OUTSIDE, RECOMPUTE, VALIDATION
+from probes.virtual.lineage import ByModule, Lineage
 
 if TYPE_CHECKING:
     from probes.virtual.machine import Machine
@@ -36,7 +37,8 @@ class Watch:
     def __init__(self, machine: Machine) -> None:
         self._machine = machine
         self._stack: list[str] = []
-        self._names: dict[int, str] = {}
+        self._names: ByModule[str] = ByModule()
+        self._lineage = Lineage()
         self._roots: list[weakref.ref[nn.Module]] = []
         self._made_at: list[int] = [0]
         self._made_in: list[str] = [OUTSIDE]
@@ -86,7 +88,7 @@ class Watch:
 
     def name_of(self, module: nn.Module) -> str | None:
         """What a module is called; None if it was never seen."""
-        return self._names.get(id(module))
+        return self._names.get(module)
 
     def heir_of(self, args: tuple[Any, ...]) -> str | None:
         """The owner an optimizer's new tensor inherits from what it was computed of; None outside the optimizer."""
@@ -112,6 +114,7 @@ class Watch:
         """Hook every module and optimizer of the process inside the block."""
         with ExitStack() as stack:
             for handle in (
+                hooks.register_module_module_registration_hook(self._lineage.registered),
                 hooks.register_module_forward_pre_hook(self._enter),
                 hooks.register_module_forward_hook(self._leave, always_call=True),
                 optimizers.register_optimizer_step_pre_hook(self._step_begins),
@@ -125,13 +128,36 @@ class Watch:
         if all(known() is not root for known in self._roots):
             self._roots.append(weakref.ref(root))
         for name, module in root.named_modules(prefix=prefix):
-            self._names.setdefault(id(module), name)
+            if self._names.get(module) is None:
+                self._names.put(module, name)
         self.mark_model(root)
+
+    def _name_called(self, module: nn.Module) -> None:
+        """Name a module that is called by itself by its place in the model it is part of.
+
+        The first model's modules are called as in its `named_modules()`; those of another one begin with its class.
+        """
+        top, path, seen = module, "", {id(module)}
+        while (parent := self._lineage.parent(top)) is not None and id(parent[0]) not in seen:
+            top, path = parent[0], f"{parent[1]}.{path}".rstrip(".")
+            seen.add(id(top))
+            if (known := self._names.get(top)) is not None:  # it came into a model that has its names already
+                self.name_root(module, f"{known}.{path}".lstrip("."))
+                return
+        self.name_root(top, self._class_of(top) if self._roots else "")
+
+    def _class_of(self, root: nn.Module) -> str:
+        name = type(root).__name__
+        # A loss made anew for every batch is the same loss; a second model of a class is another model.
+        others = [
+            other for other in self.roots() if type(other) is type(root) and any(True for _ in other.parameters())
+        ]
+        return f"{name}#{len(others) + 1}" if others and any(True for _ in root.parameters()) else name
 
     def mark_model(self, root: nn.Module) -> None:
         """Note which live storages are parameters and buffers, and whose."""
         for module in root.modules():
-            name = self._names.get(id(module), "")
+            name = self._names.get(module) or ""
             for parameter in module._parameters.values():
                 if parameter is not None:
                     self._own(parameter, name, Category.PARAMETER)
@@ -178,13 +204,13 @@ class Watch:
     # -- hooks ----------------------------------------------------------------------------------------------------
 
     def _enter(self, module: nn.Module, args: Any) -> None:
-        name = self._names.get(id(module))
+        name = self._names.get(module)
         if name is None:
-            if not self._stack:
-                self.name_root(module)
+            if self._stack:
+                self._names.put(module, f"{self._stack[-1]}.{type(module).__name__}".lstrip("."))
             else:
-                self._names[id(module)] = f"{self._stack[-1]}.{type(module).__name__}".lstrip(".")
-            name = self._names[id(module)]
+                self._name_called(module)
+            name = self._names.get(module) or ""
         if not self._stack and _current_node() is None:
             self.set_phase(FORWARD if torch.is_grad_enabled() else VALIDATION)
         self._stack.append(name)

@@ -70,7 +70,7 @@ MESSAGES = {
     "estimate.category.workspace": "workspaces",
     "estimate.category.unknown": "unattributed",
     "estimate.module.prefix": " stands for ",
-    "estimate.module.root": "(no module)",
+    "estimate.module.root": "(the model itself)",
     "estimate.module.itself": " (without what is below)",
     "estimate.other": "other ({num})",
     "estimate.total": "total",

@@ -71,7 +71,7 @@ MESSAGES = {
     "estimate.category.workspace": "ワークスペース",
     "estimate.category.unknown": "帰属不明",
     "estimate.module.prefix": " は次の名前の略です: ",
-    "estimate.module.root": "（モジュールなし）",
+    "estimate.module.root": "（モデル本体）",
     "estimate.module.itself": "（配下を除く）",
     "estimate.other": "その他（{num} 件）",
     "estimate.total": "合計",

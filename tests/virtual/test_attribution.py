@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Callable
+from copy import deepcopy
 from typing import Any
 
 import pytest
@@ -180,3 +181,57 @@ def test_the_ledger_has_the_allocators_own_sequence(card: Machine, tiny: Callabl
     sizes = card.ledger.sizes
     ours = [sizes[event] if event > 0 else -sizes[-event] for event in card.ledger.events]
     assert [change for change in ours if change] == theirs
+
+
+class _Parts(nn.Module):
+    """A model whose parts are called by themselves, as a `training_step` does."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.encoder = nn.Sequential(nn.Linear(8, 4), nn.ReLU())
+        self.decoder = nn.Sequential(nn.Linear(4, 8), nn.ReLU())
+
+    def training_step(self, batch: torch.Tensor) -> torch.Tensor:
+        return self.decoder(self.encoder(batch)).sum()
+
+
+def _modules_of(ledger: Ledger) -> set[str]:
+    return set(ledger.modules[1:])
+
+
+def test_parts_that_are_called_by_themselves_are_named_by_their_place_in_the_model(card: Machine) -> None:
+    model = _Parts().cuda()
+    model.training_step(torch.ones(2, 8, device="cuda")).backward()
+    assert _modules_of(card.ledger) - {OUTSIDE} == {"encoder.0", "encoder.1", "decoder.0", "decoder.1"}
+
+
+def test_two_models_do_not_share_names(card: Machine) -> None:
+    critic, maker = nn.Sequential(nn.Linear(8, 1)).cuda(), _Parts().cuda()
+    (critic(torch.ones(2, 8, device="cuda")) + maker.encoder(torch.ones(2, 8, device="cuda")).sum()).sum().backward()
+    assert {"0", "_Parts.encoder.0"} <= _modules_of(card.ledger)
+    assert "_Parts.decoder.0" in _modules_of(card.ledger)  # its weights, though it was not called
+
+
+def test_two_models_of_one_class_are_told_apart_and_a_loss_made_anew_is_not(card: Machine) -> None:
+    models = [nn.Linear(8, 8).cuda() for _ in range(3)]
+    for _ in range(2):
+        for model in models:
+            loss = nn.MSELoss()  # the one before is still alive while this one is made
+            loss(model(torch.ones(2, 8, device="cuda")), torch.zeros(2, 8, device="cuda")).backward()
+    assert _modules_of(card.ledger) - {OUTSIDE} == {"", "Linear#2", "Linear#3", "MSELoss"}
+
+
+def test_what_is_put_into_a_model_after_its_first_call_has_its_place_in_it(card: Machine) -> None:
+    model = _Parts().cuda()
+    model.training_step(torch.ones(2, 8, device="cuda"))
+    model.encoder[1] = nn.Linear(4, 4).cuda()
+    model.encoder.append(nn.Linear(4, 4).cuda())
+    late = model.encoder[2]
+    late(torch.ones(2, 4, device="cuda"))
+    assert "encoder.2" in _modules_of(card.ledger)
+
+
+def test_modules_that_only_a_copy_knows_are_named_from_what_is_called(card: Machine) -> None:
+    model = deepcopy(_Parts()).cuda()  # a copy's parts are put in their places past every hook
+    model.training_step(torch.ones(2, 8, device="cuda")).backward()
+    assert _modules_of(card.ledger) - {OUTSIDE} == {"0", "1", "Sequential#2.0", "Sequential#2.1"}
