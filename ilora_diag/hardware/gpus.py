@@ -193,8 +193,8 @@ def _vgpu(name: str) -> GpuSpec | None:
     )
 
 
-# "NVIDIA A100 80GB PCIe MIG 1g.10gb", as torch names an instance: card, compute slices, memory in GB.
-_MIG = re.compile(r"(?P<card>.+?)[ _-]+mig[ _-]+\d+[cg]\S*?\.(?P<gb>\d+)gb\S*", re.IGNORECASE)
+# "NVIDIA A100 80GB PCIe MIG 1g.10gb", as torch names an instance: card, compute slices, memory in GB. People leave MIG out.
+_MIG = re.compile(r"(?P<card>.+?)(?:[ _-]+mig)?[ _-]+(?P<profile>\d+[cg]\S*?\.(?P<gb>\d+)gb\S*)", re.IGNORECASE)
 
 
 def _mig(name: str) -> GpuSpec | None:
@@ -202,8 +202,14 @@ def _mig(name: str) -> GpuSpec | None:
 
     An instance has 95 to 99 % of its profile's GiB: 9728 MiB of 10 (A100 PCIe, torch), 9984 of 10, 20096 of 20 and
     40448 of 40 (H100, nvidia-smi). [source]
+
+    Raises:
+        UnknownGpu: several cards have that name ("a100-2g.10gb").
     """
     match = _MIG.fullmatch(" ".join(name.split()))
+    if match and (choice := AMBIGUOUS.get(_compact(match["card"]))):
+        keys = tuple(f"{key}-mig-{match['profile'].lower()}" for key in choice)
+        raise UnknownGpu(name, keys, f"{name!r} could be a part of more than one card: type {' or '.join(keys)}")
     key = _NAMES.get(_compact(match["card"])) if match else None
     if match is None or key is None or int(match["gb"]) == 0:
         return None
@@ -211,7 +217,7 @@ def _mig(name: str) -> GpuSpec | None:
     basis = "[derived] instances of four profiles have 95 to 99 % of the GiB their profile names"
     return replace(
         GPUS[key],
-        key=f"{key}-mig-{' '.join(name.split()).lower().rpartition('mig')[2].strip(' _-')}",
+        key=f"{key}-mig-{match['profile'].lower()}",
         nvml_name=" ".join(name.split()),
         aliases=(),
         memory_bytes=memory,
@@ -224,6 +230,7 @@ def _mig(name: str) -> GpuSpec | None:
     )
 
 
+_ADVICE = "Type one of them, and --memory SIZE, such as --memory 16GiB, where the memory differs"
 _EXAMPLES = ("h100", "h200", "a100-80gb", "l4", "t4", "rtx-4090", "rtx-3090")
 
 
@@ -246,7 +253,7 @@ def find_gpu(name: str) -> GpuSpec:
     close = difflib.get_close_matches(compact, [*_NAMES, *AMBIGUOUS], n=6, cutoff=0.5)
     keys = tuple(dict.fromkeys(key for match in close for key in AMBIGUOUS.get(match, (_NAMES.get(match, ""),)) if key))
     hint = f"nearest: {', '.join(keys[:4])}" if keys else f"known are, for example, {', '.join(_EXAMPLES)}"
-    raise UnknownGpu(name, keys[:4], f"no card is called {name!r}; {hint}. Type one of them and set the memory by hand")
+    raise UnknownGpu(name, keys[:4], f"no card is called {name!r}; {hint}. {_ADVICE}")
 
 
 def with_memory(spec: GpuSpec, num_bytes: int) -> GpuSpec:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -86,6 +87,19 @@ def test_a_mig_instance_has_a_part_of_its_card() -> None:
         assert total.low_bytes <= seen * MIB <= total.high_bytes
     with pytest.raises(UnknownGpu):
         find_gpu("NVIDIA Z100 MIG 1g.10gb")
+
+
+def test_a_mig_instance_may_be_typed_without_the_word_but_not_without_its_card() -> None:
+    assert find_gpu("h100-1g.10gb") == replace(find_gpu("h100-mig-1g.10gb"), nvml_name="h100-1g.10gb")
+    assert find_gpu("H100-1G.10GB").key == "h100-mig-1g.10gb"
+    with pytest.raises(UnknownGpu, match=r"type a100-40gb-mig-2g\.10gb or a100-80gb-mig-2g\.10gb") as caught:
+        find_gpu("a100-2g.10gb")
+    assert [find_gpu(key).compute_capability for key in caught.value.nearest] == [(8, 0), (8, 0)]
+
+
+def test_a_refusal_says_how_the_memory_is_set() -> None:
+    with pytest.raises(UnknownGpu, match="--memory 16GiB"):
+        find_gpu("h10")
 
 
 @pytest.mark.parametrize("name", ["GRID X9-40C", "GRID A100-0C", "GRID A100-40Z"])
