@@ -73,8 +73,9 @@ def cards(names: str, memory_bytes: int | None) -> tuple[GpuSpec, ...]:
 def _answered(config: Config, specs: tuple[GpuSpec, ...], arguments: argparse.Namespace, begin: float) -> int:
     """Import, trace, answer. The imports stand here: a mistake in the configuration is told without them."""
     prepare_imports(config)
-    from probes.estimate_compose import Question, estimate
-    from probes.estimate_work import NoEstimateError, told_apart
+    from probes.estimate_compose import estimate
+    from probes.estimate_record import Question
+    from probes.estimate_refusals import NoEstimateError, told_apart
 
     gc.enable()
     question = Question(

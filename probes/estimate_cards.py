@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
 from ilora_diag.hardware.gpus import GpuSpec
@@ -35,6 +36,14 @@ class Answer:
 
     card: CardEstimate
     replay: Replay
+
+
+def same_kernels(specs: Sequence[GpuSpec]) -> list[tuple[GpuSpec, ...]]:
+    """Cards on which a step makes the same requests: kernels are chosen by architecture and size."""
+    groups: dict[object, list[GpuSpec]] = {}
+    for spec in specs:
+        groups.setdefault((spec.compute_capability, repr(spec.sm_count)), []).append(spec)
+    return [tuple(members) for members in groups.values()]
 
 
 def memory_of(spec: GpuSpec, ground: Ground, *, context_bytes: int) -> CardMemory:

@@ -14,14 +14,12 @@ from typing import Any, TypeVar
 from ilora.config import ConfigError
 from ilora.llm import LlmError
 from ilora_diag.hardware.gpus import GpuSpec
-from ilora_diag.hardware.torch_versions import VersionError
-from ilora_diag.memory.allocator import UnsupportedBackendError, VmmUnsupported
-from ilora_diag.memory.settings import SettingsError
 from ilora_diag.schema import CardEstimate, Knob, Known, Unavailable
 from probes.estimate_batches import BatchTraces, Search
 from probes.estimate_cards import Ground, answer, without_limit
 from probes.estimate_knobs import Change
 from probes.estimate_parts import Parts, take_apart
+from probes.estimate_refusals import told_apart
 from probes.estimate_trace import Bench, Setup, changed
 from probes.trace import Trace
 from probes.virtual import VirtualDeviceError
@@ -170,32 +168,6 @@ def _knob(bench: Bench, setup: Setup, ground: Ground, change: Change) -> Knob:
 def _not_computed(change: Change, error: Exception) -> Knob:
     unknown = Unavailable(reason=str(error).splitlines()[0], source="estimate")
     return Knob(change=change.typed, peak_allocated_bytes=unknown, peak_reserved_bytes=unknown, cost=change.cost)
-
-
-class NoEstimateError(Exception):
-    """A task cannot be done.
-
-    Attributes:
-        status: "usage" (a mistake in the configuration), "refused" (the device cannot carry it), "failed".
-    """
-
-    def __init__(self, status: str, message: str) -> None:
-        super().__init__(status, message)  # both, so that it survives the way from one process to another
-        self.status, self.message = status, message
-
-
-@contextmanager
-def told_apart() -> Iterator[None]:
-    """Turn what a task may raise into NoEstimateError; what else it raises is a mistake of ours."""
-    try:
-        yield
-    except (ConfigError, LlmError, VersionError, SettingsError) as error:
-        raise NoEstimateError("usage", str(error)) from None
-    except (VirtualDeviceError, UnsupportedBackendError) as error:
-        raise NoEstimateError("refused", str(error)) from None
-    except VmmUnsupported as error:
-        reason = "expandable segments need virtual memory management, which a card asked for does not have"
-        raise NoEstimateError("failed", f"the first allocation ends in RuntimeError: {error} ({reason})") from None
 
 
 def _guarded(run: Callable[[Any], R], task: object) -> R:

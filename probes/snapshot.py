@@ -38,7 +38,7 @@ def main(argv: list[str] | None = None) -> int:
 def _dumped(config: Config, spec: GpuSpec, file: Path) -> int:
     prepare_imports(config)
     from probes.estimate_compose import make_setup
-    from probes.estimate_work import NoEstimateError, told_apart
+    from probes.estimate_refusals import NoEstimateError, told_apart
 
     try:
         with told_apart():
