@@ -23,6 +23,8 @@ MESSAGES = {
     # headline
     "headline.steps": "trained {steps} steps",
     "headline.done": "training finished",
+    "headline.virtual": "{head} on a virtual {card}, which computes memory and no values",
+    "headline.peak": "at most {allocated} allocated, {reserved} reserved",
     "headline.details": "{head}: {details}",
     "headline.loss": "loss {first} -> {last}",
     "headline.metric": "{name} {value}",
@@ -71,6 +73,8 @@ MESSAGES = {
     # sections
     "summary.title": "Summary",
     "summary.title.failed": "Summary of the problem",
+    "summary.virtual": "On a virtual card memory is computed and values are not: every loss, metric and time below "
+    "means nothing; what memory the training takes does.",
     "summary.run": "Run",
     "summary.state": "State",
     "summary.started": "Started",

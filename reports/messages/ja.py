@@ -24,6 +24,8 @@ MESSAGES = {
     # headline
     "headline.steps": "{steps} ステップの学習を完了",
     "headline.done": "学習を完了",
+    "headline.virtual": "{head}（仮想 {card}。メモリだけを計算し、値は計算しない）",
+    "headline.peak": "最大で allocated {allocated}、reserved {reserved}",
     "headline.details": "{head}: {details}",
     "headline.loss": "損失 {first} → {last}",
     "headline.metric": "{name} {value}",
@@ -72,6 +74,8 @@ MESSAGES = {
     # sections
     "summary.title": "概要",
     "summary.title.failed": "問題の概要",
+    "summary.virtual": "仮想カードではメモリだけを計算し、値は計算しません。以下の損失、評価指標、時間に意味はなく、"
+    "学習が使うメモリだけが有効な結果です。",
     "summary.run": "実行",
     "summary.state": "状態",
     "summary.started": "開始日時",

@@ -6,6 +6,7 @@ import shlex
 from itertools import groupby
 
 from ilora_diag.schema import EvalMetric, Status, Trial, Unavailable
+from ilora_diag.units import format_bytes
 from reports.blocks import Alert, Block, Code, Details, Paragraph, Section, Table, Text, code, link, strong
 from reports.view.story import Story
 from reports.view.teller import setting_text
@@ -21,8 +22,19 @@ def headline(story: Story) -> str:
     if story.status is not Status.OK:
         return _ended(story)
     head = words("headline.steps", steps=story.steps[-1].step) if story.steps else words("headline.done")
-    details = [*_loss_change(story), *_metrics(story)]
+    if story.virtual_card is not None:
+        head = words("headline.virtual", head=head, card=story.virtual_card)
+        details = _peak(story)
+    else:
+        details = [*_loss_change(story), *_metrics(story)]
     return words("headline.details", head=head, details=words("separator").join(details)) if details else head
+
+
+def _peak(story: Story) -> list[str]:
+    if story.peak is None:
+        return []
+    allocated, reserved = map(format_bytes, story.peak)
+    return [story.words("headline.peak", allocated=allocated, reserved=reserved)]
 
 
 def headline_metrics(story: Story) -> tuple[EvalMetric, ...]:
@@ -53,6 +65,8 @@ def summary(story: Story) -> Section:
     """Headline, the way on where there is one, and the run's vital data."""
     words, tell, run = story.words, story.tell, story.run
     blocks: list[Block] = [Paragraph(text=(strong(headline(story)),))]
+    if story.virtual_card is not None:
+        blocks.append(Alert(kind="warning", text=words("summary.virtual")))
     if story.status is not Status.OK:
         blocks.append(Alert(kind="caution" if story.failed else "note", text=_way_on(story)))
     rows: tuple[tuple[Text, ...], ...] = (

@@ -9,6 +9,7 @@ from ilora_diag.schema.known import Scalar
 from reports.messages import Words
 from reports.view.teller import Teller
 
+_VIRTUAL = "virtual "  # how the trainer behind a virtual card names it in its log
 _STATUS_OF = {
     TrainState.FINISHED: Status.OK,
     TrainState.INTERRUPTED: Status.INTERRUPTED,
@@ -45,6 +46,23 @@ class Story:
     def steps(self) -> tuple[Step, ...]:
         """The logged steps; none where none were logged."""
         return () if isinstance(self.run.steps, Unavailable) else self.run.steps
+
+    @property
+    def virtual_card(self) -> str | None:
+        """Name of the virtual card it ran on, whose memory is real arithmetic and whose losses and metrics are not."""
+        environment = self.run.environment
+        name = None if isinstance(environment, Unavailable) else environment.device_name
+        if not isinstance(name, str) or not name.startswith(_VIRTUAL):
+            return None
+        return name.removeprefix(_VIRTUAL)
+
+    @property
+    def peak(self) -> tuple[int, int] | None:
+        """Allocated and reserved bytes at their peaks, over all phases and logged steps; None without a CUDA device."""
+        known = [part.device for part in (*self.run.phases, *self.steps) if not isinstance(part.device, Unavailable)]
+        if not known:
+            return None
+        return max(one.peak_allocated_bytes for one in known), max(one.peak_reserved_bytes for one in known)
 
     @property
     def folder(self) -> str:

@@ -54,6 +54,26 @@ def test_a_healthy_run_is_told_in_one_line(written: Path) -> None:
     )
 
 
+def test_a_training_on_a_virtual_card_is_told_by_its_memory_and_not_by_numbers_nobody_computed(
+    prepared: PreparedRun, fake_trainer: Trainer, healthy: str
+) -> None:
+    card = """
+log("environment", device="cuda", device_name="virtual Tesla T4")
+memory = {"allocated_bytes": 1 << 20, "reserved_bytes": 1 << 21}
+log("phase", phase="build", status="end", seconds=0.1, rss_bytes=1, rss_peak_bytes=1,
+    device={**memory, "peak_allocated_bytes": 3 << 20, "peak_reserved_bytes": 4 << 20})
+"""
+    watch(prepared, fake_trainer(card + healthy), Silent())
+    report = _build(prepared.folder)
+    assert headline(report, "en") == (
+        "trained 20 steps on a virtual Tesla T4, which computes memory and no values: "
+        "at most 3.00 MiB allocated, 4.00 MiB reserved"
+    )
+    text = MarkdownRenderer("en").render(report)
+    assert "every loss, metric and time below means nothing" in text
+    assert "HR@1" not in headline(report, "ja")
+
+
 def test_what_auto_came_to_stands_in_the_effective_configuration(written: Path) -> None:
     run = _train(_build(written))
     assert not isinstance(run.effective, Unavailable)
