@@ -193,8 +193,9 @@ def _vgpu(name: str) -> GpuSpec | None:
     )
 
 
-# "NVIDIA A100 80GB PCIe MIG 1g.10gb", as torch names an instance: card, compute slices, memory in GB. People leave MIG out.
-_MIG = re.compile(r"(?P<card>.+?)(?:[ _-]+mig)?[ _-]+(?P<profile>\d+[cg]\S*?\.(?P<gb>\d+)gb\S*)", re.IGNORECASE)
+# "NVIDIA A100 80GB PCIe MIG 1g.10gb", as torch names an instance: card, compute slices, memory in GB.
+# People leave the word out.
+_MIG = re.compile(r"(?P<card>.+?)(?:[ _-]+mig)?[ _-]+(?P<profile>(\d+c\.)?\d+g\.(?P<gb>\d+)gb\S*)", re.IGNORECASE)
 
 
 def _mig(name: str) -> GpuSpec | None:

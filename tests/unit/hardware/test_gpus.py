@@ -92,6 +92,7 @@ def test_a_mig_instance_has_a_part_of_its_card() -> None:
 def test_a_mig_instance_may_be_typed_without_the_word_but_not_without_its_card() -> None:
     assert find_gpu("h100-1g.10gb") == replace(find_gpu("h100-mig-1g.10gb"), nvml_name="h100-1g.10gb")
     assert find_gpu("H100-1G.10GB").key == "h100-mig-1g.10gb"
+    assert find_gpu("NVIDIA-A100-SXM4-40GB-MIG-1c.3g.20gb+me").key == "a100-40gb-mig-1c.3g.20gb+me"
     with pytest.raises(UnknownGpu, match=r"type a100-40gb-mig-2g\.10gb or a100-80gb-mig-2g\.10gb") as caught:
         find_gpu("a100-2g.10gb")
     assert [find_gpu(key).compute_capability for key in caught.value.nearest] == [(8, 0), (8, 0)]
