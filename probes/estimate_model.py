@@ -88,6 +88,10 @@ def architecture(config: Config) -> Architecture:
     """
     llm = config.llm
     from_files = llm.path is not None or llm.name is not None
+    if llm.path is not None and not llm.path.startswith("package:") and not Path(llm.path).expanduser().exists():
+        raise LlmError(
+            f"llm.path={llm.path}: not there. Allowed: a folder of save_pretrained, a .gguf file, package:NAME"
+        )
     if llm.arch:
         return Architecture(dict(llm.arch), f"llm.arch of {llm.preset}", from_files)
     if not from_files:

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+KEY_VALUE = "key=value"
+"""What is allowed where a whole argument is none of it: the message then names it as it was typed."""
+
 
 class ConfigError(ValueError):
     """A value a user can cause and mend.
@@ -15,4 +18,5 @@ class ConfigError(ValueError):
 
     def __init__(self, key: str, value: object, allowed: str, hint: str = "") -> None:
         self.key, self.value, self.allowed, self.hint = key, str(value), allowed, hint
-        super().__init__(f"{key}={value}: allowed is {allowed}" + (f". {hint}" if hint else ""))
+        typed = f"{key}={value}" if allowed != KEY_VALUE else key
+        super().__init__(f"{typed}: allowed is {allowed}" + (f". {hint}" if hint else ""))

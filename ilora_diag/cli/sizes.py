@@ -5,12 +5,14 @@ from __future__ import annotations
 from ilora_diag.cli.exit_codes import CommandError, ExitCode
 from ilora_diag.units import UnitError, parse_bytes
 
+_LEAST_BYTES = 1 << 20
+
 
 def typed_size(option: str, text: str) -> int:
     """Bytes of a text such as 16GiB.
 
     Raises:
-        CommandError: it is no size, or not above 0.
+        CommandError: it is no size, not above 0, or of a slip: 16 for 16GiB.
     """
     try:
         size = parse_bytes(text)
@@ -18,4 +20,7 @@ def typed_size(option: str, text: str) -> int:
         raise CommandError(f"{option} {error}", ExitCode.USAGE) from error
     if size <= 0:
         raise CommandError(f"{option} {text}: allowed is a size above 0, such as 16GiB", ExitCode.USAGE)
+    if size < _LEAST_BYTES:
+        hint = f"{text} is {size} bytes, and nothing on a card is that small: type the unit, such as 16GiB"
+        raise CommandError(f"{option} {text}: allowed is a size from 1MiB. {hint}", ExitCode.USAGE)
     return size

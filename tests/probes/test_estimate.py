@@ -13,6 +13,7 @@ import pytest
 import torch
 
 from ilora.config import Config, load_config
+from ilora.llm import LlmError
 from ilora_diag.hardware.gpus import GpuSpec, find_gpu, with_memory
 from ilora_diag.memory.settings import AllocatorSettings
 from ilora_diag.schema import Category, Estimate, Unavailable, from_json
@@ -249,6 +250,11 @@ def test_the_curve_keeps_the_peak_and_its_order() -> None:
     assert [point.event for point in points] == sorted({point.event for point in points})
     assert found.peak_event in {point.event for point in points}
     assert all(sum(point.sizes) == found.allocated[point.event - 1] for point in points)
+
+
+def test_a_folder_that_is_not_there_is_refused_although_the_preset_has_a_shape() -> None:
+    with pytest.raises(LlmError, match=r"llm\.path=/nowhere: not there. Allowed: a folder"):
+        architecture(tiny("llm.path=/nowhere"))
 
 
 def test_the_longest_batch_is_what_the_model_is_given() -> None:

@@ -91,7 +91,7 @@ def test_a_file_may_name_the_language_model_in_one_word(tmp_path: Path) -> None:
         (["llm.attn_implementation=flash_attention_2"], "eval.scoring", "sdpa and eager"),
         (["eval.export=true"], "eval.export", "model.head=items"),
         (["compat=reference", "lora.gate=per_layer_linear"], "lora.gate", "conv, linear or mlp"),
-        (["train.batch_size"], "train.batch_size", "key=value"),
+        (["train.batch_size"], "train.batch_size", "train.batch_size: allowed is key=value"),
         (["train={"], "train", "one of the keys"),
         (["data.path=[a"], "data.path", "YAML"),
     ],

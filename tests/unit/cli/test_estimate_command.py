@@ -47,7 +47,12 @@ def test_the_exit_status_is_the_first_cards(fixed_estimates: dict[str, Estimate]
 
 @pytest.mark.parametrize(
     ("option", "text", "named"),
-    [("memory", "16GB", "type 16GiB"), ("memory", "0", "above 0"), ("observed", "lots", "lots")],
+    [
+        ("memory", "16GB", "type 16GiB"),
+        ("memory", "0", "above 0"),
+        ("memory", "16", "16 is 16 bytes"),
+        ("observed", "lots", "lots"),
+    ],
 )
 def test_a_size_that_is_none_is_refused_before_anything_runs(option: str, text: str, named: str) -> None:
     with pytest.raises(CommandError, match=named) as caught:
