@@ -26,44 +26,17 @@ from ilora.model import ILoRATeacher
 from ilora.rec.build import build_recommender
 from ilora.runlog import RunLog
 from ilora.schedule import make_optimizer
-from ilora_diag.hardware.gpus import GpuSpec, with_memory
-from ilora_diag.memory.blocks import Block, Pool
-from ilora_diag.memory.stats import PoolStats
+from ilora_diag.hardware.gpus import GpuSpec
 from ilora_diag.schema import Category
 from probes.estimate_batch import longest_batch
 from probes.estimate_model import Architecture, check_positions, make_llm
+from probes.estimate_unlimited import unlimited_card
 from probes.trace import Trace, spoken_marks
 from probes.virtual import Machine, virtual_cuda
 from probes.virtual.ledger import LOAD
 
-_UNLIMITED_BYTES = 1 << 50
 _VALIDATION_BATCHES = 2
 _HISTORY_ENTRIES = 1_000_000
-
-
-class _Unlimited:
-    """An allocator that gives everything and counts nothing: the replay does."""
-
-    def empty_cache(self) -> None:
-        """Nothing is cached."""
-
-    def __init__(self) -> None:
-        self._pool = Pool(is_small=False, stats=PoolStats())
-        self._next = 512
-
-    def malloc(self, nbytes: int, *, stream: int = 0) -> Block:
-        size = (nbytes + 511) & ~511
-        block = Block(self._next, size, stream, self._pool)
-        self._next += size
-        return block
-
-    def free(self, block: Block) -> None:
-        """Nothing is held."""
-
-    def __getattr__(self, name: str) -> Any:
-        if name.endswith("_bytes"):
-            return 0
-        raise AttributeError(name)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -137,14 +110,12 @@ class Bench:
 
     def _enter_card(self) -> None:
         setup = self.setup
-        card = setup.spec if self._real_card else with_memory(setup.spec, _UNLIMITED_BYTES)
+        enter = virtual_cuda if self._real_card else unlimited_card
         self.machine: Machine = self._stack.enter_context(
-            virtual_cuda(card, torch_version=setup.torch_version, environ=setup.environ)
+            enter(setup.spec, torch_version=setup.torch_version, environ=setup.environ)
         )
         if self._real_card:
             torch.cuda.memory._record_memory_history(max_entries=_HISTORY_ENTRIES)
-        else:
-            self.machine.cards[0].allocator = _Unlimited()  # type: ignore[assignment]
 
     def build(self) -> None:
         """Load and build as `ilora.run` does."""
