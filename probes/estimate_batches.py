@@ -19,6 +19,7 @@ from ilora.config import Config
 from ilora_diag.hardware.gpus import GpuSpec
 from ilora_diag.schema import Category, Known, Unavailable
 from probes.estimate_cards import Ground, fits_at_ease, span, without_limit
+from probes.estimate_knobs import changed
 from probes.estimate_replay import Replay, live_after
 from probes.trace import Trace
 
@@ -53,8 +54,6 @@ class BatchTraces:
 
     def executed(self, batch_size: int) -> Trace:
         """The trace of a batch, run unless it was."""
-        from probes.estimate_trace import changed  # here: whoever searches without a teacher has no use for its imports
-
         if batch_size not in self.run:
             self.run[batch_size] = self._bench.trace(changed(self._config, KEY, batch_size), steps=STEPS)
         return self.run[batch_size]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any
@@ -43,6 +44,14 @@ class Change:
     def needs_new_teacher(self) -> bool:
         """Whether loading and building are different with it."""
         return self.key not in _WITHOUT_NEW_TEACHER
+
+
+def changed(config: Config, key: str, value: Any) -> Config:
+    """A copy of the configuration with one key changed."""
+    made = copy.deepcopy(config)
+    group, _, name = key.partition(".")
+    setattr(getattr(made, group), name, value)
+    return made
 
 
 def changes(config: Config, spec: GpuSpec) -> Iterator[Change]:

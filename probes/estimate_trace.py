@@ -7,7 +7,6 @@ computed here (`probes.estimate_replay`).
 
 from __future__ import annotations
 
-import copy
 import gc
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import ExitStack, contextmanager
@@ -229,11 +228,3 @@ def trace_once(setup: Setup, *, steps: int) -> Trace:
     """Build and run once."""
     with Bench(setup) as bench:
         return bench.trace(setup.config, steps=steps)
-
-
-def changed(config: Config, key: str, value: Any) -> Config:
-    """A copy of the configuration with one key changed."""
-    made = copy.deepcopy(config)
-    group, _, name = key.partition(".")
-    setattr(getattr(made, group), name, value)
-    return made

@@ -17,10 +17,10 @@ from ilora_diag.hardware.gpus import GpuSpec
 from ilora_diag.schema import CardEstimate, Knob, Known, Unavailable
 from probes.estimate_batches import BatchTraces, Search
 from probes.estimate_cards import Ground, answer, without_limit
-from probes.estimate_knobs import Change
+from probes.estimate_knobs import Change, changed
 from probes.estimate_parts import Parts, take_apart
 from probes.estimate_refusals import told_apart
-from probes.estimate_trace import Bench, Setup, changed
+from probes.estimate_trace import Bench, Setup
 from probes.trace import Trace
 from probes.virtual import VirtualDeviceError
 

@@ -21,12 +21,12 @@ from probes.estimate_batch import longest_batch, placeholders
 from probes.estimate_batches import BatchTraces, Search, on_the_line
 from probes.estimate_cards import Ground, answer, fits_at_ease, without_limit
 from probes.estimate_compose import estimate
-from probes.estimate_knobs import changes
+from probes.estimate_knobs import changed, changes
 from probes.estimate_model import architecture, catalogue_size
 from probes.estimate_parts import take_apart
 from probes.estimate_record import Question
 from probes.estimate_replay import Replay, curve
-from probes.estimate_trace import Bench, Setup, changed, trace_once
+from probes.estimate_trace import Bench, Setup, trace_once
 from probes.trace import Trace
 
 GROUND = Ground(settings=AllocatorSettings(), torch_version="2.13.0")
