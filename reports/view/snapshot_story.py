@@ -44,8 +44,10 @@ class SnapshotStory:
 
 
 def share_of(size: int, whole: int) -> str:
-    """A share in percent; three digits are enough to rank by."""
+    """A share in percent; three digits are enough to rank by. Nearly nothing is told from nothing, nearly all from all."""
     if not whole:
         return "-"
     percent = 100 * size / whole
-    return f"{percent:.1f} %" if percent < 99.95 or size == whole else "> 99.9 %"
+    if 0 < percent < 0.1:
+        return "<0.1 %"
+    return f"{percent:.1f} %" if percent < 99.95 or size == whole else ">99.9 %"
