@@ -46,8 +46,8 @@ def check_rendering(folder: Path, documents: Mapping[str, Document], record_name
     problems = []
     if all(render_document(document) != markdown for document in documents.values()):
         problems.append(
-            f"{MARKDOWN_NAME} is not what {record_name} renders to, in any language: one of them was changed, or another "
-            "version wrote them"
+            f"{MARKDOWN_NAME} is not what {record_name} renders to, in any language: one of them was changed, or "
+            "another version wrote them"
         )
     linked = dict.fromkeys(target for document in documents.values() for target in linked_files(document))
     problems += [f"{target} is referred to and does not exist" for target in linked if not (folder / target).exists()]

@@ -59,7 +59,8 @@ class Story:
     @property
     def peak(self) -> tuple[int, int] | None:
         """Allocated and reserved bytes at their peaks, over all phases and logged steps; None without a CUDA device."""
-        known = [part.device for part in (*self.run.phases, *self.steps) if not isinstance(part.device, Unavailable)]
+        devices = [*(phase.device for phase in self.run.phases), *(step.device for step in self.steps)]
+        known = [device for device in devices if not isinstance(device, Unavailable)]
         if not known:
             return None
         return max(one.peak_allocated_bytes for one in known), max(one.peak_reserved_bytes for one in known)
