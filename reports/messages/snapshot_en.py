@@ -12,6 +12,8 @@ MESSAGES = {
     "({part_share}).",
     "snapshot.headline.state": "Device {device} held {allocated} allocated ({reserved} reserved); the file has no "
     "events to tell its course. {unknown} of it has no stack; largest part with one: {part}, {size} ({share}).",
+    "snapshot.headline.state.told": "Device {device} held {allocated} allocated ({reserved} reserved); the file has no "
+    "events to tell its course. Largest part: {part}, {size} ({share}).",
     "snapshot.headline.plain": "Device {device} held {allocated} allocated ({reserved} reserved); the file does not "
     "tell what for.",
     "snapshot.headline.empty": "The snapshot holds no memory and no events.",

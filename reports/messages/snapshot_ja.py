@@ -14,6 +14,8 @@ MESSAGES = {
     "snapshot.headline.state": "デバイス {device} の確保量: allocated {allocated}（reserved {reserved}）。"
     "推移を示すイベントはファイルにありません。うち {unknown} はスタックの記録がなく、"
     "記録のあるもののうち最大は {part} の {size}（{share}）。",
+    "snapshot.headline.state.told": "デバイス {device} の確保量: allocated {allocated}（reserved {reserved}）。"
+    "推移を示すイベントはファイルにありません。最大の内訳は {part} の {size}（{share}）。",
     "snapshot.headline.plain": "デバイス {device} の確保量: allocated {allocated}（reserved {reserved}）。"
     "用途はファイルからは分かりません。",
     "snapshot.headline.empty": "スナップショットにはメモリもイベントも含まれていません。",
@@ -45,8 +47,7 @@ MESSAGES = {
     "autograd のスレッドには Python フレームがないためです。",
     "snapshot.note.rest": "アロケータの規則によれば、ピーク時にはさらに {size} が確保されていました。"
     "記録に解放だけが現れるブロックの末尾にあたり、サイズがファイルにないため、ここでは数えていません。",
-    "snapshot.note.unmatched": "{num} 件のイベントが互いに、または最終状態と矛盾します。"
-    "その分だけサイズは不確かです。",
+    "snapshot.note.unmatched": "{num} 件のイベントが互いに、または最終状態と矛盾します。その分だけサイズは不確かです。",
     "snapshot.note.settings": "アロケータの設定: {settings}。",
     "snapshot.note.unread": "このバージョンが知らない項目は読んでいません: {keys}。",
     "snapshot.note.figure": "図: {path}",

@@ -90,13 +90,12 @@ def _state(story: SnapshotStory) -> str:
     if not told:
         return story.words("snapshot.headline.plain", device=device.index, **sizes)
     part = max(told, key=lambda one: one.size_bytes)
+    largest = _largest(story, part, whole)
     unknown = sum(one.size_bytes for one in device.before_by_stack if not story.is_told(one))
+    if not unknown:
+        return story.words("snapshot.headline.state.told", device=device.index, **sizes, **largest)
     return story.words(
-        "snapshot.headline.state",
-        device=device.index,
-        unknown=share_of(unknown, whole),
-        **sizes,
-        **_largest(story, part, whole),
+        "snapshot.headline.state", device=device.index, unknown=share_of(unknown, whole), **sizes, **largest
     )
 
 

@@ -44,7 +44,7 @@ class SnapshotStory:
 
 
 def share_of(size: int, whole: int) -> str:
-    """A share in percent; three digits are enough to rank by. Nearly nothing is told from nothing, nearly all from all."""
+    """A share in percent, to rank by. Nearly nothing is told from nothing, nearly all from all."""
     if not whole:
         return "-"
     percent = 100 * size / whole

@@ -69,3 +69,18 @@ def test_the_course_is_drawn_with_its_words(lang: str, snapshots: dict[str, Snap
     texts = [node.text for node in ElementTree.parse(path).iter() if node.tag.endswith("text")]
     assert "proj/model.py:20 forward" in texts
     assert ("peak 234 MiB" if lang == "en" else "ピーク 234 MiB") in texts
+
+
+@pytest.mark.parametrize("lang", ["en", "ja"])
+def test_blocks_without_a_stack_are_told_of_where_there_are_some_alone(
+    lang: str, snapshots: dict[str, Snapshot]
+) -> None:
+    snapshot = snapshots["state"]
+    (device,) = snapshot.devices
+    told = tuple(
+        replace(part, site="load.py:1 load") if part.site == "(no stack recorded)" else part
+        for part in device.before_by_stack
+    )
+    whole = replace(snapshot, devices=(replace(device, before_by_stack=told),))
+    assert "62.9 %" in snapshot_document(snapshot, lang).title  # have no stack
+    assert snapshot_document(whole, lang).title.count("%") == 1
