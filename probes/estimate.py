@@ -1,8 +1,8 @@
 """What a configured training step needs, as a process: `python -P -m probes.estimate [key=value ...] --gpu NAME,...`.
 
-It builds the configured teacher on the virtual CUDA device, runs steps of the trainer's own loop, and writes one JSON
-document on the descriptor that ILORA_DIAG_RESULT_FD names: the record `Estimate`, or `{"status": ..., "message": ...}`.
-Nothing is downloaded and no data set is read.
+It builds the configured teacher (stage=rec: the recommender) on the virtual CUDA device, runs steps of the trainer's
+own loop, and writes one JSON document on the descriptor that ILORA_DIAG_RESULT_FD names: the record `Estimate`, or
+`{"status": ..., "message": ...}`. Nothing is downloaded and no data set is read.
 
 Exit codes: 0 answered, 2 a mistake in the configuration or a name, 3 the device cannot carry this configuration (it
 says what), 1 anything else.
@@ -23,7 +23,10 @@ from ilora.config import Config, ConfigError, check_device, load_config
 from ilora_diag.hardware.gpus import GpuSpec, UnknownGpu, find_gpu, with_memory
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from ilora_diag.schema import Estimate
+    from probes.estimate_record import Question
 
 EXIT_OK, EXIT_FAILED, EXIT_USAGE, EXIT_REFUSED, EXIT_INTERRUPTED = 0, 1, 2, 3, 130
 EXIT = {"usage": EXIT_USAGE, "refused": EXIT_REFUSED, "failed": EXIT_FAILED}
@@ -72,8 +75,7 @@ def cards(names: str, memory_bytes: int | None) -> tuple[GpuSpec, ...]:
 
 def _answered(config: Config, specs: tuple[GpuSpec, ...], arguments: argparse.Namespace, begin: float) -> int:
     """Import, trace, answer. The imports stand here: a mistake in the configuration is told without them."""
-    prepare_imports(config)
-    from probes.estimate_compose import estimate
+    estimate = _for_stage(config)
     from probes.estimate_record import Question
     from probes.estimate_refusals import NoEstimateError, told_apart
 
@@ -87,6 +89,22 @@ def _answered(config: Config, specs: tuple[GpuSpec, ...], arguments: argparse.Na
     except NoEstimateError as error:
         return refuse(error.status, error.message, EXIT[error.status])
     return _write(found)
+
+
+def _for_stage(config: Config) -> Callable[[Question, Callable[[Estimate], None]], Estimate]:
+    """Who answers. A recommender needs neither transformers nor peft."""
+    if config.stage == "rec":
+        from probes import plain_shapes
+
+        plain_shapes.install()
+        from probes.estimate_rec_compose import estimate_recommender
+
+        gc.freeze()  # each trace ends in a collection, which need not look at what was imported
+        return estimate_recommender
+    prepare_imports(config)
+    from probes.estimate_compose import estimate
+
+    return estimate
 
 
 def _write(found: Estimate) -> int:

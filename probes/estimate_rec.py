@@ -1,0 +1,79 @@
+"""Tracing the recommender's training, by the trainer's own code, on a virtual card without limits."""
+
+from __future__ import annotations
+
+import gc
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+from ilora.config import Config, ConfigError
+from ilora.rec.train import train_recommender
+from ilora_diag.hardware.gpus import GpuSpec
+from ilora_diag.schema import Category
+from probes.estimate_knobs import changed
+from probes.estimate_rec_data import RowCount, stand_in
+from probes.estimate_unlimited import unlimited_card
+from probes.trace import Trace, spoken_marks
+from probes.virtual import Machine
+
+STEPS_PER_EPOCH = 2
+"""Optimizer steps traced of a pass: the first makes the optimizer's states, from the second on they repeat each other.
+Where the rows do not fill two batches, a second pass is traced."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RecSetup:
+    """What a recommender is trained on.
+
+    Attributes:
+        num_items: of the catalogue.
+        rows: of the data.
+        spec: the card.
+        torch_version: whose rules are modelled.
+        environ: variables the allocator and libraries read.
+    """
+
+    num_items: int
+    rows: RowCount
+    spec: GpuSpec
+    torch_version: str
+    environ: Mapping[str, str]
+
+
+def trace_recommender(setup: RecSetup, config: Config) -> Trace:
+    """Train for a few steps and validate.
+
+    Raises:
+        ConfigError: a shape that the architecture cannot have, or too few items.
+        NotCarriedError: the device cannot carry the architecture.
+    """
+    num_epochs = 1 if setup.rows.train >= STEPS_PER_EPOCH * config.rec.batch_size else 2
+    rec = changed(config, "rec.max_epochs", num_epochs).rec
+    data = stand_in(config, setup.num_items, setup.rows)
+    with unlimited_card(setup.spec, torch_version=setup.torch_version, environ=setup.environ) as machine:
+        try:
+            train_recommender(data, rec, device="cuda", on_epoch=lambda epoch: None, steps_per_epoch=STEPS_PER_EPOCH)
+        except ValueError as error:
+            raise ConfigError("rec.arch", rec.arch, "an architecture these data suit", str(error)) from error
+        gc.collect()
+        return _collected(machine)
+
+
+def _collected(machine: Machine) -> Trace:
+    """All that was asked for; building the recommender counts as loading."""
+    ledger, steps = machine.ledger, machine.watch.step
+    marks = tuple(spoken_marks(ledger.marks, steps))
+    return Trace(
+        events=tuple(ledger.events),
+        sizes=tuple(ledger.sizes),
+        modules=tuple(ledger.modules),
+        ops=tuple(ledger.ops),
+        categories=tuple(
+            ledger.category(number) if number else Category.UNKNOWN for number in range(len(ledger.sizes))
+        ),
+        marks=marks,
+        steps=steps,
+        num_load_events=next((event for event, step, _ in marks if step), len(ledger.events)),
+        attention=tuple(machine.attention.items()),
+        notes=tuple(machine.notes.sentences()),
+    )
