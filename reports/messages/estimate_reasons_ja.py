@@ -11,6 +11,10 @@ _COSTS = (
         r"1 ステップのサンプル数が減る（train.gradient_accumulation_steps で補える）",
     ),
     (r"older items of the history are left out of the prompt", r"履歴の古いアイテムがプロンプトから外れる"),
+    (r"older items of the history are left out", r"履歴の古いアイテムが使われなくなる"),
+    (r"more steps a pass", r"1 エポックのステップ数が増える"),
+    (r"item vectors half as wide", r"アイテムベクトルの幅が半分になる"),
+    (r"another recommender", r"別の推薦モデルになる"),
     (
         r"about a third more time a step: the forward pass is computed again",
         r"forward を再計算するため、1 ステップの時間が約 3 分の 1 延びる",
@@ -69,6 +73,20 @@ _ASSUMPTIONS = (
     (
         r"a card's memory is what CUDA reports of it, less than nvidia-smi shows by what the driver keeps",
         r"搭載メモリは CUDA の報告値で、ドライバの予約分だけ nvidia-smi の表示より小さい",
+    ),
+    (
+        r"the (\d+) rows of the training split lie on the card, and no batch has more; histories have (\d+) places; "
+        r"validation ranks (\d+) rows at once",
+        r"学習データ \1 行はすべてカード上にあり、バッチがこれを超えることはない。"
+        r"履歴は \2 アイテム、検証は一度に \3 行とした",
+    ),
+    (
+        r"the evaluation of stage=rec runs on the host: nothing of it is on the card",
+        r"stage=rec の評価はホストで行われ、カードのメモリを使わない",
+    ),
+    (
+        r"the training split has (\d+) rows \(data\.source=(.+) was not read\)",
+        r"学習データは \1 行とした（data.source=\2 は読んでいない）",
     ),
     (
         r"the catalogue has (\d+) items \(data\.source=(.+) was not read\)",
