@@ -11,11 +11,22 @@ from ilora_diag.memory.settings import parse_allocator_settings
 from ilora_diag.schema import Estimate
 from probes.estimate_batch import shape_assumption
 from probes.estimate_cards import Ground, same_kernels, with_largest_batch
+from probes.estimate_eval_parts import evaluation_assumption, evaluation_changes, hungriest
 from probes.estimate_knobs import changes
 from probes.estimate_model import architecture, catalogue_size, fetch_for_all
 from probes.estimate_record import Question, Traced, of_this_machine, version_asked
 from probes.estimate_trace import Setup
-from probes.estimate_work import STEPS, CardTask, Crew, SearchTask, knob_tasks, run_cards, run_knobs, run_search
+from probes.estimate_work import (
+    STEPS,
+    CardTask,
+    Crew,
+    KnobTask,
+    SearchTask,
+    knob_tasks,
+    run_cards,
+    run_knobs,
+    run_search,
+)
 from probes.virtual.machine import environment
 
 
@@ -53,9 +64,13 @@ def estimate(question: Question, early: Callable[[Estimate], None] = lambda know
             return made.estimate(cards, ())
         early(made.estimate(cards, ()))
         searches = [
-            crew.submit(run_search, SearchTask(cards=task, trace=result.trace))
+            crew.submit(run_search, SearchTask(cards=task, trace=result.trace, evaluated=result.evaluated))
             for task, result in zip(tasks, results, strict=True)
         ]
+        of_run = tuple(evaluation_changes(config, hungriest(parts.by_phase)))
+        if of_run:
+            listed += of_run
+            others.append(KnobTask(setup=setup, ground=ground, changes=of_run, of_run=True))
         waiting = [crew.submit(run_knobs, task) for task in others]
         for task, search in zip(tasks, searches, strict=True):
             for spec, largest in zip(task.specs, search(), strict=True):
@@ -102,7 +117,7 @@ def _on_one_card(config: Config) -> Config:
 
 def _assumptions(config: Config, version: str) -> Iterator[str]:
     yield shape_assumption(config)
-    yield "the peak is that of training; evaluation (eval.generation, eval.scoring) keeps no activations; not traced"
+    yield evaluation_assumption(config)
     if config.rec.checkpoint is None:
         yield "the recommender is loaded; the run trains it first (no rec.checkpoint), and cache of that is left"
     if config.train.devices * config.train.num_nodes > 1:

@@ -17,6 +17,9 @@ _WITHOUT_NEW_TEACHER = frozenset(
         "train.gradient_checkpointing",
         "llm.attn_implementation",
         "train.optimizer",
+        "eval.batch_size",
+        "eval.scoring",
+        "eval.generation",
     }
 )
 _SHORTEST, _FEWEST_TARGETS = 32, ["q_proj", "v_proj"]

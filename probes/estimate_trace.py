@@ -28,6 +28,8 @@ from ilora.schedule import make_optimizer
 from ilora_diag.hardware.gpus import GpuSpec
 from ilora_diag.schema import Category
 from probes.estimate_batch import longest_batch
+from probes.estimate_eval import Evaluated, evaluate
+from probes.estimate_eval_decode import IrregularError, with_evaluation
 from probes.estimate_model import Architecture, check_positions, make_llm
 from probes.estimate_unlimited import unlimited_card
 from probes.trace import Trace, spoken_marks
@@ -129,8 +131,10 @@ class Bench:
         self._num_load_events, self._num_load_numbers = len(ledger.events), len(ledger.sizes)
         self._live = frozenset(ledger.live_at(len(ledger.events)))
 
-    def trace(self, config: Config, *, steps: int) -> Trace:
-        """Run `steps` optimizer steps of a configuration that needs the same teacher.
+    def trace(self, config: Config, *, steps: int, evaluation: bool = False, whole: bool = False) -> Trace:
+        """Run `steps` optimizer steps of a configuration that needs the same teacher, and on request its evaluation.
+
+        `whole`: write every token of the answers, which is derived from the first ones where those are regular.
 
         Raises:
             torch.OutOfMemoryError, NotCarriedError, ...: as the code or the device raises.
@@ -143,12 +147,19 @@ class Bench:
         self.is_clean = False
         with self._as_configured(config):
             self.run_steps(config, steps)
-        end = len(ledger.events)
-        found = self._collect(first_event, first_number, first_mark, end, steps)
-        attention = {name: num - attended.get(name, 0) for name, num in machine.attention.items()}
+            attention = {name: num - attended.get(name, 0) for name, num in machine.attention.items()}
+            evaluated = Evaluated(trained=len(ledger.events), whole=whole)
+            if evaluation:
+                evaluate(self.teacher, config, self.setup.num_items, evaluated, lambda: len(ledger.events))
+        try:
+            found = self._collect(first_event, first_number, first_mark, evaluated, steps)
+        except IrregularError:
+            found = None
         gc.collect()
         machine.drop_workspaces()
         self.is_clean = frozenset(ledger.live_at(len(ledger.events))) == self._live
+        if found is None:
+            return self.trace(config, steps=steps, evaluation=True, whole=True)
         return replace(found, attention=tuple((name, num) for name, num in attention.items() if num))
 
     def run_steps(self, config: Config, steps: int) -> None:
@@ -195,7 +206,7 @@ class Bench:
             stack.callback(then)
         return stack
 
-    def _collect(self, first_event: int, first_number: int, first_mark: int, end: int, steps: int) -> Trace:
+    def _collect(self, first_event: int, first_number: int, first_mark: int, evaluated: Evaluated, steps: int) -> Trace:
         """Loading and the events of this run, numbered through."""
         ledger = self.machine.ledger
         shift = first_number - self._num_load_numbers
@@ -209,9 +220,13 @@ class Bench:
         kept = [*range(self._num_load_numbers), *range(first_number, len(ledger.sizes))]
         moved = first_event - self._num_load_events
         marks = [mark for mark in ledger.marks if mark[0] <= self._num_load_events]
-        marks += [(event - moved, step, phase) for event, step, phase in ledger.marks[first_mark:] if event <= end]
-        return Trace(
-            events=(*ledger.events[: self._num_load_events], *map(renumbered, ledger.events[first_event:end])),
+        marks += [
+            (event - moved, step, phase)
+            for event, step, phase in ledger.marks[first_mark:]
+            if event <= evaluated.trained
+        ]
+        found = Trace(
+            events=(*ledger.events[: self._num_load_events], *map(renumbered, ledger.events[first_event:])),
             sizes=tuple(ledger.sizes[number] for number in kept),
             modules=tuple(ledger.modules[number] for number in kept),
             ops=tuple(ledger.ops[number] for number in kept),
@@ -222,6 +237,7 @@ class Bench:
             attention=(),
             notes=tuple(self.machine.notes.sentences()),
         )
+        return with_evaluation(found, evaluated, moved)
 
 
 def trace_once(setup: Setup, *, steps: int) -> Trace:

@@ -16,7 +16,8 @@ from ilora.llm import LlmError
 from ilora_diag.hardware.gpus import GpuSpec
 from ilora_diag.schema import CardEstimate, Knob, Known, Unavailable
 from probes.estimate_batches import BatchTraces, Search
-from probes.estimate_cards import Ground, answer, without_limit
+from probes.estimate_cards import Ground, answer, fits_at_ease, without_limit
+from probes.estimate_eval_parts import evaluation_of, training_of
 from probes.estimate_knobs import Change, changed
 from probes.estimate_parts import Parts, take_apart
 from probes.estimate_refusals import told_apart
@@ -92,9 +93,17 @@ class CardTask:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class CardResult:
-    """Answers in the order of the specs, the trace they rest on, and what the first card's peak consists of."""
+    """Answers in the order of the specs.
+
+    Attributes:
+        cards: the answers.
+        evaluated: whether the evaluation fits each of them at ease, whatever the training batch is.
+        trace: of training.
+        parts: what the first card's peak consists of.
+    """
 
     cards: tuple[CardEstimate, ...]
+    evaluated: tuple[bool, ...]
     trace: Trace
     parts: Parts | None
 
@@ -102,10 +111,15 @@ class CardResult:
 def run_cards(task: CardTask) -> CardResult:
     """Trace once and answer for every card; the largest batches are left open."""
     with HELD.bench(task.setup) as bench:
-        trace = bench.trace(task.setup.config, steps=STEPS)
+        trace = bench.trace(task.setup.config, steps=STEPS, evaluation=True)
     answers = [answer(trace, spec, task.ground) for spec in task.specs]
     parts = take_apart(trace, answers[0], task.specs[0]) if task.is_first else None
-    return CardResult(cards=tuple(found.card for found in answers), trace=trace, parts=parts)
+    evaluated = tuple(
+        found.card.fits is True or fits_at_ease(without_limit(evaluation_of(trace), spec, task.ground), spec)
+        for found, spec in zip(answers, task.specs, strict=True)
+    )
+    cards = tuple(found.card for found in answers)
+    return CardResult(cards=cards, evaluated=evaluated, trace=training_of(trace), parts=parts)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -114,6 +128,7 @@ class SearchTask:
 
     cards: CardTask
     trace: Trace
+    evaluated: tuple[bool, ...]
 
 
 def run_search(task: SearchTask) -> tuple[Known[int], ...]:
@@ -121,8 +136,11 @@ def run_search(task: SearchTask) -> tuple[Known[int], ...]:
     cards = task.cards
     with HELD.bench(cards.setup) as bench:
         traces = BatchTraces(bench, cards.setup.config, task.trace)
-        found = []
+        found: list[Known[int]] = []
         for place, spec in enumerate(cards.specs):
+            if not task.evaluated[place]:
+                found.append(0)
+                continue
             executed = cards.is_first and place == 0
             runs = _EXECUTED_RUNS if executed else _DERIVED_RUNS
             found.append(Search(traces, spec, cards.ground).largest(max_runs=runs, executed=executed))
@@ -131,11 +149,12 @@ def run_search(task: SearchTask) -> tuple[Known[int], ...]:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class KnobTask:
-    """Changes that can be traced on one teacher."""
+    """Changes that can be traced on one teacher; `of_run`: with the evaluation."""
 
     setup: Setup
     ground: Ground
     changes: tuple[Change, ...]
+    of_run: bool = False
 
 
 def run_knobs(task: KnobTask) -> tuple[Knob, ...]:
@@ -146,28 +165,31 @@ def run_knobs(task: KnobTask) -> tuple[Knob, ...]:
         if first.needs_new_teacher:
             setup = replace(setup, config=changed(setup.config, first.key, first.value))
         with HELD.bench(setup) as bench:
-            return tuple(_knob(bench, setup, task.ground, change) for change in task.changes)
+            return tuple(_knob(bench, setup, task, change) for change in task.changes)
     except (ConfigError, LlmError, VirtualDeviceError) as error:
-        return tuple(_not_computed(change, error) for change in task.changes)
+        return tuple(_not_computed(change, error, of_run=task.of_run) for change in task.changes)
 
 
-def _knob(bench: Bench, setup: Setup, ground: Ground, change: Change) -> Knob:
+def _knob(bench: Bench, setup: Setup, task: KnobTask, change: Change) -> Knob:
     config = setup.config if change.needs_new_teacher else changed(setup.config, change.key, change.value)
     try:
-        found = without_limit(bench.trace(config, steps=STEPS), setup.spec, ground)
+        trace = bench.trace(config, steps=STEPS, evaluation=task.of_run)
+        found = without_limit(trace, setup.spec, task.ground)
     except (ConfigError, LlmError, VirtualDeviceError) as error:
-        return _not_computed(change, error)
+        return _not_computed(change, error, of_run=task.of_run)
     return Knob(
         change=change.typed,
         peak_allocated_bytes=found.peak_allocated_bytes,
         peak_reserved_bytes=found.peak_reserved_bytes,
         cost=change.cost,
+        of_run=task.of_run,
     )
 
 
-def _not_computed(change: Change, error: Exception) -> Knob:
+def _not_computed(change: Change, error: Exception, *, of_run: bool) -> Knob:
     unknown = Unavailable(reason=str(error).splitlines()[0], source="estimate")
-    return Knob(change=change.typed, peak_allocated_bytes=unknown, peak_reserved_bytes=unknown, cost=change.cost)
+    peaks = {"peak_allocated_bytes": unknown, "peak_reserved_bytes": unknown}
+    return Knob(change=change.typed, **peaks, cost=change.cost, of_run=of_run)
 
 
 def _guarded(run: Callable[[Any], R], task: object) -> R:

@@ -15,6 +15,10 @@ from ilora_diag.schema.known import Known, Settings, Unavailable, is_ordered, re
 from ilora_diag.schema.report import Skipped
 from ilora_diag.schema.timeline import Category, CategoryShare, ModuleShare
 
+BASELINE, SCORING, GENERATION, RANKING, EXPORT = "baseline", "scoring", "generation", "ranking", "export"
+EVALUATION_PHASES = (BASELINE, SCORING, GENERATION, RANKING, EXPORT)
+"""Phases that come after the last step of training, by the names of a run's progress."""
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class PeakBytes:
@@ -104,12 +108,14 @@ class Knob:
         change: as one would type it, such as "train.gradient_checkpointing=true".
         peak_allocated_bytes, peak_reserved_bytes: with the change; unknown with the reason it could not be computed.
         cost: what the change costs in speed or quality, in words.
+        of_run: of the training steps and the evaluation after them; otherwise of the steps alone.
     """
 
     change: str
     peak_allocated_bytes: Known[int]
     peak_reserved_bytes: Known[int]
     cost: str
+    of_run: bool = False
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -153,7 +159,7 @@ class Estimate:
         gpu ... largest_batch_that_fits: the first card's.
         torch: version whose rules were modelled.
         settings: the effective configuration that was traced.
-        steps: optimizer steps traced.
+        steps: optimizer steps traced; where `by_phase` holds any of EVALUATION_PHASES, the evaluation after them, too.
         by_category, by_module, by_op: allocated bytes at the peak; each sums to peak.allocated_bytes.
         chain: from requested to card memory at the peak, every gap named; sums to peak.device_used_bytes.
         by_phase: in order of time.

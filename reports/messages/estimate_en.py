@@ -9,6 +9,7 @@ MESSAGES = {
     "estimate.subject.any": "training step",
     "estimate.place": "step {step}, {phase}",
     "estimate.place.before": "{phase}, before the first step",
+    "estimate.place.evaluation": "the evaluation after training ({phase})",
     "estimate.span": "{low} to {high}",
     "estimate.with_span": "{value} ({span})",
     # the first line
@@ -48,6 +49,18 @@ MESSAGES = {
     "estimate.note.retries": "{cards}: to go on, the allocator had to give cached segments back to the driver, "
     "which costs a synchronisation each time (num_alloc_retries: {num})",
     "estimate.oom.where": "{card}: out of memory in {place}, module {module}, op {op}, asking for {requested}:",
+    # the evaluation
+    "estimate.evaluation.most": "The evaluation after training needs most: with {phase} {reserved} "
+    "are reserved, the training step reserves {training}. {lowers}",
+    "estimate.evaluation.oom": "Training fits and reserves {training}; memory runs "
+    "out in the evaluation after it ({phase}). {lowers}",
+    "estimate.evaluation.lower.baseline": "The recommender ranks 1,024 users at once over "
+    "the whole catalogue; no setting lowers that.",
+    "estimate.evaluation.lower.scoring": "Fewer data.num_candidates, a shorter "
+    "data.max_seq_len or eval.scoring=false lower it.",
+    "estimate.evaluation.lower.generation": "A smaller eval.batch_size lowers it, then eval.max_new_tokens.",
+    "estimate.evaluation.lower.ranking": "A smaller eval.batch_size lowers it.",
+    "estimate.evaluation.lower.export": "A smaller eval.batch_size lowers it.",
     # the peak
     "estimate.peak.title": "What the peak consists of",
     "estimate.peak.where": "Allocated at the peak on {gpu}: {allocated}, reached in {place}.",
@@ -81,8 +94,13 @@ MESSAGES = {
     "estimate.phases.none": "No phase was traced.",
     "estimate.phases.here": "peak of {what}",
     "estimate.phases.before": "before 1",
+    "estimate.phases.after": "after",
     # knobs
     "estimate.knobs.title": "What a change would buy",
+    "estimate.knobs.of_run": "Of training and the evaluation after it, which "
+    "needs most; as configured {reserved} are reserved:",
+    "estimate.knobs.of_step": "Of the training step alone, without the "
+    "evaluation; as configured it reserves {reserved}:",
     "estimate.knobs.best": "buys most: {saved} of reserved memory ({percent}).",
     "estimate.knobs.useless": "None of these changes lowers reserved memory.",
     "estimate.knobs.none": "No change was computed.",

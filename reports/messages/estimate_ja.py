@@ -10,6 +10,7 @@ MESSAGES = {
     "estimate.subject.any": "学習ステップ",
     "estimate.place": "ステップ {step} の {phase}",
     "estimate.place.before": "最初のステップより前の {phase}",
+    "estimate.place.evaluation": "学習後の評価（{phase}）",
     "estimate.span": "{low} 〜 {high}",
     "estimate.with_span": "{value}（{span}）",
     # the first line
@@ -49,6 +50,19 @@ MESSAGES = {
     "estimate.note.retries": "{cards}: 続行のため、アロケータがキャッシュ済みセグメントをドライバに返却しました。"
     "そのたびに同期が発生し、遅くなります（num_alloc_retries: {num}）",
     "estimate.oom.where": "{card}: {place}、モジュール {module}、演算 {op} で {requested} を要求してメモリ不足:",
+    # the evaluation
+    "estimate.evaluation.most": "最も多く使うのは学習後の評価です: {phase} までの reserved は "
+    "{reserved}、学習ステップだけなら {training}。{lowers}",
+    "estimate.evaluation.oom": "学習は収まります（reserved {training}）が、"
+    "学習後の評価（{phase}）でメモリが不足します。{lowers}",
+    "estimate.evaluation.lower.baseline": "推薦モデルが 1,024 "
+    "ユーザー分のカタログ全体を一度に順位付けするためで、減らす設定はありません。",
+    "estimate.evaluation.lower.scoring": "data.num_candidates を減らす、data.max_seq_len "
+    "を短くする、または eval.scoring=false にすると減ります。",
+    "estimate.evaluation.lower.generation": "eval.batch_size を小さくすると減ります。"
+    "次に有効なのは eval.max_new_tokens です。",
+    "estimate.evaluation.lower.ranking": "eval.batch_size を小さくすると減ります。",
+    "estimate.evaluation.lower.export": "eval.batch_size を小さくすると減ります。",
     # the peak
     "estimate.peak.title": "ピーク時の内訳",
     "estimate.peak.where": "{gpu} でのピーク時の allocated は {allocated}（{place}）です。",
@@ -82,8 +96,12 @@ MESSAGES = {
     "estimate.phases.none": "トレースされたフェーズはありません。",
     "estimate.phases.here": "{what} のピーク",
     "estimate.phases.before": "1 より前",
+    "estimate.phases.after": "学習後",
     # knobs
     "estimate.knobs.title": "設定変更の効果",
+    "estimate.knobs.of_run": "学習と学習後の評価を合わせた値（評価が最も多く使う）。"
+    "現在の設定での reserved は {reserved}:",
+    "estimate.knobs.of_step": "学習ステップだけの値（評価は含まない）。現在の設定での reserved は {reserved}:",
     "estimate.knobs.best": "の効果が最大です: reserved が {saved}（{percent}）減ります。",
     "estimate.knobs.useless": "reserved を減らす変更はありません。",
     "estimate.knobs.none": "設定変更の計算は行われていません。",

@@ -36,6 +36,9 @@ _COSTS = (
         r"the frozen model's weights are rounded to float16, whose range is small",
         r"凍結したモデルの重みが、範囲の狭い float16 に丸められる",
     ),
+    (r"evaluation takes more batches", r"評価のバッチ数が増える"),
+    (r"no HR@1 by the likelihood of titles", r"タイトルの尤度による HR@1 がなくなる"),
+    (r"no HR@1 by written answers", r"生成した回答による HR@1 がなくなる"),
     (r"none in quality; matrix products are slower", r"品質への影響なし（行列積は遅くなる）"),
 )
 _ASSUMPTIONS = (
@@ -54,9 +57,28 @@ _ASSUMPTIONS = (
         r"最長のバッチで決まる",
     ),
     (
-        r"the peak is that of training; evaluation \(eval\.generation, eval\.scoring\) keeps no activations; "
-        r"not traced",
-        r"ピークは学習のもの。評価（eval.generation、eval.scoring）は活性化を保持しないので計算していない",
+        r"evaluated after the last step: (\d+) prompts of (\d+) tokens at once \(eval\.batch_size\)"
+        r"",
+        r"最後のステップの後に評価も行った: プロンプト \1 件（eval.batch_size）を各 \2 トークンで同時に処理"
+        r"",
+    ),
+    (
+        r"evaluated after the last step: (\d+) prompts of (\d+) tokens at once \(eval\.batch_size\)"
+        r", (\d+) candidates of (\d+) tokens \(eval\.scoring\)",
+        r"最後のステップの後に評価も行った: プロンプト \1 件（eval.batch_size）を各 \2 トークンで同時に処理"
+        r"、候補 \3 件を各 \4 トークン（eval.scoring）",
+    ),
+    (
+        r"evaluated after the last step: (\d+) prompts of (\d+) tokens at once \(eval\.batch_size\)"
+        r", answers of (\d+) tokens \(eval\.generation\)",
+        r"最後のステップの後に評価も行った: プロンプト \1 件（eval.batch_size）を各 \2 トークンで同時に処理"
+        r"、回答 \3 トークン（eval.generation）",
+    ),
+    (
+        r"evaluated after the last step: (\d+) prompts of (\d+) tokens at once \(eval\.batch_size\)"
+        r", (\d+) candidates of (\d+) tokens \(eval\.scoring\), answers of (\d+) tokens \(eval\.generation\)",
+        r"最後のステップの後に評価も行った: プロンプト \1 件（eval.batch_size）を各 \2 トークンで同時に処理"
+        r"、候補 \3 件を各 \4 トークン（eval.scoring）、回答 \5 トークン（eval.generation）",
     ),
     (
         r"the recommender is loaded; the run trains it first \(no rec\.checkpoint\), and cache of that is left",
@@ -69,6 +91,10 @@ _ASSUMPTIONS = (
     (
         r"operators have the shapes of the installed torch (\S+), all else the rules of (\S+)",
         r"演算の形状はインストール済みの torch \1、それ以外は \2 の規則による",
+    ),
+    (
+        r"torch (\S+) is not in the tables; answered as (\S+)",
+        r"torch \1 の規則は表になく、\2 の規則で答えた",
     ),
     (
         r"a card's memory is what CUDA reports of it, less than nvidia-smi shows by what the driver keeps",

@@ -8,7 +8,7 @@ from ilora_diag.schema import CardEstimate, Known, Unavailable
 from ilora_diag.units import format_bytes
 from reports.blocks import Alert, Block, Bullets, Code, Paragraph, Section, Table, Text, code, strong
 from reports.figures.shares import gap_name
-from reports.view import estimate_elsewhere
+from reports.view import estimate_elsewhere, estimate_evaluation
 from reports.view.estimate_story import EstimateStory, by_reason, spoken
 
 
@@ -45,6 +45,7 @@ def answer(story: EstimateStory) -> Section:
     blocks: list[Block] = [Paragraph(text=(strong(headline(story)),))]
     if len(story.estimate.cards) > 1:
         blocks.append(Paragraph(text=_fitting(story)))
+    blocks += estimate_evaluation.needs_most(story)
     observed = story.estimate.observed_bytes
     if observed is not None:
         kind, text = estimate_elsewhere.verdict(story, observed)

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from ilora_diag.schema import Category
+from ilora_diag.schema import Category, PhasePeak
+from ilora_diag.schema.estimate import EVALUATION_PHASES
 from ilora_diag.units import format_bytes
 from reports.blocks import Block, Details, Paragraph, Section, Table, Text, code
 from reports.module_tree import Row, module_tree, partition
@@ -41,7 +42,7 @@ def phases(story: EstimateStory) -> Section:
     for phase in traced:
         marks = [words(f"estimate.level.{name}") for name, holder in highest.items() if holder is phase]
         row = (
-            str(phase.step) if phase.step else words("estimate.phases.before"),
+            _step(story, phase),
             phase.phase,
             format_bytes(phase.allocated_bytes),
             format_bytes(phase.reserved_bytes),
@@ -53,6 +54,12 @@ def phases(story: EstimateStory) -> Section:
     holder = highest["allocated"]
     place = words("estimate.phases.peak", place=story.place(holder.step, holder.phase))
     return Section(title=title, blocks=(Paragraph(text=place), *story.figure_blocks("timeline"), table), brief=True)
+
+
+def _step(story: EstimateStory, phase: PhasePeak) -> str:
+    if phase.phase in EVALUATION_PHASES:
+        return story.words("estimate.phases.after")
+    return str(phase.step) if phase.step else story.words("estimate.phases.before")
 
 
 def _introduction(story: EstimateStory) -> str:

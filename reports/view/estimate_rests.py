@@ -2,31 +2,53 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from itertools import accumulate
 
 from ilora_diag.schema import Interval, Knob, Unavailable
+from ilora_diag.schema.estimate import EVALUATION_PHASES
 from ilora_diag.units import format_bytes, format_duration
-from reports.blocks import Bullets, Code, Details, Paragraph, Section, Table, Text, code
+from reports.blocks import Block, Bullets, Code, Details, Paragraph, Section, Table, Text, code
 from reports.figures.shares import gap_name
 from reports.view.estimate_story import EstimateStory, by_reason, percent
 from reports.view.teller import setting_text
 
 
 def knobs(story: EstimateStory) -> Section:
-    """Every change with what it would buy, the one that buys most first, those not computed last."""
+    """Every change with what it would buy, the one that buys most first, those not computed last.
+
+    Where the evaluation needs most, what changes it comes first; all else is of the training step alone.
+    """
     words, found = story.words, story.estimate.knobs
     title = words("estimate.knobs.title")
     if not found:
         return Section(title=title, blocks=(Paragraph(text=words("estimate.knobs.none")),), brief=True)
+    blocks: list[Block] = []
+    of_run = [knob for knob in found if knob.of_run]
+    if of_run:
+        reserved = format_bytes(story.estimate.peak.reserved_bytes)
+        blocks.append(Paragraph(text=words("estimate.knobs.of_run", reserved=reserved)))
+        blocks += _changes(story, of_run, base=story.estimate.peak.reserved_bytes, compared=story.card.oom is None)
+    rest = [knob for knob in found if not knob.of_run]
+    if rest:
+        reserved = format_bytes(story.training_reserved_bytes)
+        oom = story.card.oom
+        compared = oom is None or oom.phase in EVALUATION_PHASES
+        if story.is_evaluated:
+            blocks.append(Paragraph(text=words("estimate.knobs.of_step", reserved=reserved)))
+        blocks += _changes(story, rest, base=story.training_reserved_bytes, compared=compared)
+    return Section(title=title, blocks=tuple(blocks), brief=True)
+
+
+def _changes(story: EstimateStory, found: Sequence[Knob], *, base: int, compared: bool) -> list[Block]:
     ranked = sorted(found, key=_new_reserved)
-    compared = story.card.oom is None
     names = ("change", "new_reserved", *(("difference",) if compared else ()), "cost")
     table = Table(
-        columns=tuple(words(f"estimate.column.{name}") for name in names),
-        rows=tuple(_knob_row(story, knob, compared=compared) for knob in ranked),
+        columns=tuple(story.words(f"estimate.column.{name}") for name in names),
+        rows=tuple(_knob_row(story, knob, base=base, compared=compared) for knob in ranked),
         numeric=tuple(range(1, len(names) - 1)),
     )
-    return Section(title=title, blocks=(Paragraph(text=_best(story, ranked[0])), table), brief=True)
+    return [Paragraph(text=_best(story, ranked[0], base=base, compared=compared)), table]
 
 
 def chain(story: EstimateStory) -> Section:
@@ -90,9 +112,9 @@ def _new_reserved(knob: Knob) -> tuple[bool, int, str]:
     return (True, 0, knob.change) if isinstance(value, Unavailable) else (False, value, knob.change)
 
 
-def _best(story: EstimateStory, knob: Knob) -> Text:
-    words, base, value = story.words, story.estimate.peak.reserved_bytes, knob.peak_reserved_bytes
-    if story.card.oom is not None:
+def _best(story: EstimateStory, knob: Knob, *, base: int, compared: bool) -> Text:
+    words, value = story.words, knob.peak_reserved_bytes
+    if not compared:
         return words("estimate.knobs.oom", gpu=story.gpu)
     if isinstance(value, Unavailable) or value >= base:
         return words("estimate.knobs.useless")
@@ -100,8 +122,8 @@ def _best(story: EstimateStory, knob: Knob) -> Text:
     return (code(knob.change), " ", saved)
 
 
-def _knob_row(story: EstimateStory, knob: Knob, *, compared: bool) -> tuple[Text, ...]:
-    base, value = story.estimate.peak.reserved_bytes, knob.peak_reserved_bytes
+def _knob_row(story: EstimateStory, knob: Knob, *, base: int, compared: bool) -> tuple[Text, ...]:
+    value = knob.peak_reserved_bytes
     words, cost = story.words, story.words.reason(knob.cost)
     if isinstance(value, Unavailable):
         told = words("estimate.knobs.not_computed", cost=cost, reason=words.reason(value.reason))

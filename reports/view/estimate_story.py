@@ -6,6 +6,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 
 from ilora_diag.schema import CardEstimate, Estimate, Interval, PhasePeak
+from ilora_diag.schema.estimate import EVALUATION_PHASES
 from ilora_diag.units import format_bytes
 from reports.blocks import Figure, Leaf, Paragraph
 from reports.figures import ESTIMATE_FIGURES, drawn_path
@@ -56,8 +57,23 @@ class EstimateStory:
         peak = self.estimate.peak.allocated_bytes
         return next((phase for phase in self.estimate.by_phase if phase.allocated_bytes == peak), None)
 
+    @property
+    def is_evaluated(self) -> bool:
+        """Whether what comes after the last step was traced, too, or was where memory ran out."""
+        return any(phase.phase in EVALUATION_PHASES for phase in self.estimate.by_phase)
+
+    @property
+    def training_reserved_bytes(self) -> int:
+        """The most that was reserved before the evaluation began."""
+        if not self.is_evaluated:
+            return self.estimate.peak.reserved_bytes
+        steps = (phase for phase in self.estimate.by_phase if phase.phase not in EVALUATION_PHASES)
+        return max((phase.reserved_bytes for phase in steps), default=0)
+
     def place(self, step: int, phase: str) -> str:
         """A moment of the run; step 0 is before the first."""
+        if phase in EVALUATION_PHASES:
+            return self.words("estimate.place.evaluation", phase=phase)
         if step == 0:
             return self.words("estimate.place.before", phase=phase)
         return self.words("estimate.place", step=step, phase=phase)
