@@ -6,14 +6,14 @@ import os
 import weakref
 from collections import Counter
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import torch
 from torch import Tensor
 
 from ilora_diag.hardware.gpus import GpuSpec
-from ilora_diag.hardware.workspaces import cublas_workspace
+from ilora_diag.hardware.workspaces import WorkspaceRule, cublas_workspace
 from ilora_diag.memory.allocator import AllocatorOutOfMemory, Block, CachingAllocator, VmmUnsupported
 from ilora_diag.memory.settings import AllocatorSettings
 from ilora_diag.schema import Category
@@ -91,7 +91,8 @@ class Machine:
         self.refused: list[Refused] = []
         self.attention: Counter[str] = Counter()
         self.substitutes: dict[Any, Any] = {}
-        self._rules: dict[int, Any] = {}
+        self.workspace_sizes: dict[str, int] = {}
+        self._rules: dict[int, WorkspaceRule] = {}
         self._workspaces: dict[tuple[int, str], tuple[int, Block | None]] = {}
 
     def device_of(self, tensor: Tensor) -> int:
@@ -139,18 +140,32 @@ class Machine:
             self.release(number, device, block)
 
     def keep_workspace(self, key: str, size: int, device: int, op: str) -> None:
-        """A library's buffer, made at its first use and kept."""
-        if (device, key) not in self._workspaces and size > 0:
-            number, block = self.allocate(size, device, op)
-            self.ledger.fixed[number] = Category.WORKSPACE
-            self._workspaces[device, key] = (number, block)
+        """A library's buffer, made at its first use and kept until a larger one is needed."""
+        kept = self._workspaces.get((device, key))
+        if size <= (0 if kept is None else self.ledger.sizes[kept[0]]):
+            return
+        number, block = self.allocate(size, device, op)
+        self.ledger.fixed[number] = Category.WORKSPACE
+        self._workspaces[device, key] = (number, block)
+        if kept is not None:
+            self.release(kept[0], device, kept[1])
 
-    def workspace_rule(self, device: int) -> Any:
-        """The cuBLAS rule of this card, torch version and environment."""
+    def workspace_rule(self, device: int) -> WorkspaceRule:
+        """The cuBLAS rule of this card, torch version and environment, with the sizes the program set."""
         if device not in self._rules:
             capability = self.cards[device].spec.compute_capability
-            self._rules[device] = cublas_workspace(self.torch_version, capability, self.environ)
+            rule = cublas_workspace(self.torch_version, capability, self.environ)
+            cublas_bytes = self.workspace_sizes.get("cublas", rule.cublas_bytes)
+            lt_bytes = 0 if rule.lt_shares_cublas else self.workspace_sizes.get("cublaslt", rule.lt_bytes)
+            self._rules[device] = replace(rule, cublas_bytes=cublas_bytes, lt_bytes=lt_bytes)
         return self._rules[device]
+
+    def set_workspace_size(self, library: str, size: int | None) -> None:
+        """From now on "cublas" or "cublaslt" takes a buffer of this size; None: what the environment says."""
+        self.workspace_sizes.pop(library, None)
+        if size is not None:
+            self.workspace_sizes[library] = size
+        self._rules.clear()
 
     def drop_workspaces(self) -> None:
         """Give the libraries' buffers back, as `torch._C._cuda_clearCublasWorkspaces` does."""
