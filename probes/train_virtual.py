@@ -9,6 +9,7 @@ from __future__ import annotations
 import argparse
 import importlib
 import sys
+from functools import partial
 from typing import Any
 
 _WARNING = (
@@ -50,9 +51,16 @@ def _say_so() -> None:
 
 
 def _save_nothing() -> None:
-    """A checkpoint would hold values nobody computed: the job is told to save none."""
-    from ilora.loops.job import TrainJob
+    """A checkpoint would hold values nobody computed: the job is told to save none.
 
+    The recommender's file is part of the run; it says of itself what it is, so that no real run takes it.
+    """
+    from ilora.loops.job import TrainJob
+    from ilora.rec import load_recommender, save_recommender
+
+    assembly: Any = importlib.import_module("ilora.assemble")
+    assembly.save_recommender = partial(save_recommender, has_values=False)
+    assembly.load_recommender = partial(load_recommender, needs_values=False)
     run: Any = importlib.import_module("ilora.run")
 
     def without_checkpoints(**fields: Any) -> TrainJob:

@@ -10,6 +10,7 @@ from pathlib import Path
 import pytest
 
 from ilora.config import dump_config, load_config
+from ilora.rec import CheckpointError, load_recommender
 
 SHORT = ["train.max_steps=2", "train.eval_every=2", "eval.max_samples=4", "rec.max_epochs=1"]
 
@@ -30,6 +31,8 @@ def test_a_training_runs_to_its_end_saves_nothing_and_says_what_it_was(tmp_path:
     assert "checkpoint" not in named
     assert not list((run_dir).glob("checkpoints/*"))
     assert named["step"]["device"]["peak_reserved_bytes"] > 0
+    with pytest.raises(CheckpointError, match=r"recommender\.safetensors.*never computed.*Train one on a real device"):
+        load_recommender(run_dir / "recommender.safetensors")
 
 
 @pytest.mark.slow

@@ -10,7 +10,7 @@ import pytest
 import torch
 from torch import Tensor
 
-from ilora.rec import Recommender, SASRec, load_recommender, save_recommender
+from ilora.rec import CheckpointError, Recommender, SASRec, load_recommender, save_recommender
 
 Histories = tuple[Tensor, Tensor]
 
@@ -123,6 +123,17 @@ def test_our_own_format_returns_everything(rec: Recommender, tmp_path: Path, his
 
     assert_same(loaded, rec.eval(), histories)
     assert (loaded.max_history, loaded.dropout_rate) == (rec.max_history, rec.dropout_rate)
+
+
+def test_a_file_that_holds_no_values_is_loaded_where_none_are_needed_alone(tmp_path: Path) -> None:
+    rec = SASRec(23, 8, 6)
+    path = tmp_path / "recommender.safetensors"
+    save_recommender(rec, path, has_values=False)
+    with pytest.raises(CheckpointError, match=r"recommender\.safetensors.*values were never computed"):
+        load_recommender(path)
+    assert load_recommender(path, needs_values=False).num_items == 23
+    save_recommender(rec, path)
+    assert load_recommender(path).num_items == 23
 
 
 def test_a_full_disk_leaves_the_old_file(tmp_path: Path) -> None:
