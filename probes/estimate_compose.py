@@ -118,6 +118,11 @@ def _on_one_card(config: Config) -> Config:
 def _assumptions(config: Config, version: str) -> Iterator[str]:
     yield shape_assumption(config)
     yield evaluation_assumption(config)
+    if config.llm.path is None and config.llm.name is None:
+        yield (
+            "weights are random and made on the card (neither llm.path nor llm.name is set); real ones are read on the "
+            "host, and loading them may take less"
+        )
     if config.rec.checkpoint is None:
         yield "the recommender is loaded; the run trains it first (no rec.checkpoint), and cache of that is left"
     if config.train.devices * config.train.num_nodes > 1:

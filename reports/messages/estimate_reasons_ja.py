@@ -81,6 +81,12 @@ _ASSUMPTIONS = (
         r"、候補 \3 件を各 \4 トークン（eval.scoring）、回答 \5 トークン（eval.generation）",
     ),
     (
+        r"weights are random and made on the card \(neither llm\.path nor llm\.name is set\); real ones are read on the "
+        r"host, and loading them may take less",
+        r"重みは乱数で、カード上に作る（llm.path も llm.name もないため）。実際の重みはホストで読むので、"
+        r"読み込み時のメモリはこれより少ないことがある",
+    ),
+    (
         r"the recommender is loaded; the run trains it first \(no rec\.checkpoint\), and cache of that is left",
         r"推薦モデルは読み込み済みとした。実行時は先に学習する（rec.checkpoint なし）ため、そのキャッシュが残る",
     ),
