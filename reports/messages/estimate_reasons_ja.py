@@ -81,8 +81,8 @@ _ASSUMPTIONS = (
         r"、候補 \3 件を各 \4 トークン（eval.scoring）、回答 \5 トークン（eval.generation）",
     ),
     (
-        r"weights are random and made on the card \(neither llm\.path nor llm\.name is set\); real ones are read on the "
-        r"host, and loading them may take less",
+        r"weights are random and made on the card \(neither llm\.path nor llm\.name is set\); real ones are read on "
+        r"the host, and loading them may take less",
         r"重みは乱数で、カード上に作る（llm.path も llm.name もないため）。実際の重みはホストで読むので、"
         r"読み込み時のメモリはこれより少ないことがある",
     ),
