@@ -16,9 +16,11 @@ from probes.estimate_unlimited import unlimited_card
 from probes.trace import Trace, spoken_marks
 from probes.virtual import Machine
 
-STEPS_PER_EPOCH = 2
-"""Optimizer steps traced of a pass: the first makes the optimizer's states, from the second on they repeat each other.
-Where the rows do not fill two batches, a second pass is traced."""
+_PASSES, _FIRST_BATCHES = 2, 2
+"""What is traced of a training: two passes of two batches, the last batch and a validation each. The first step makes
+the optimizer's states; the last batch of a pass is a smaller one, which leaves other gaps in the cache: without it
+reserved bytes were up to 13 % too low. Thirty whole trainings of random shapes reserved what these do. Where the rows
+do not fill two batches, a third pass is traced."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -47,12 +49,14 @@ def trace_recommender(setup: RecSetup, config: Config) -> Trace:
         ConfigError: a shape that the architecture cannot have, or too few items.
         NotCarriedError: the device cannot carry the architecture.
     """
-    num_epochs = 1 if setup.rows.train >= STEPS_PER_EPOCH * config.rec.batch_size else 2
-    rec = changed(config, "rec.max_epochs", num_epochs).rec
+    passes = _PASSES + (setup.rows.train < _FIRST_BATCHES * config.rec.batch_size)
+    rec = changed(changed(config, "rec.max_epochs", passes), "rec.patience", passes).rec
     data = stand_in(config, setup.num_items, setup.rows)
     with unlimited_card(setup.spec, torch_version=setup.torch_version, environ=setup.environ) as machine:
         try:
-            train_recommender(data, rec, device="cuda", on_epoch=lambda epoch: None, steps_per_epoch=STEPS_PER_EPOCH)
+            train_recommender(
+                data, rec, device="cuda", on_epoch=lambda epoch: None, first_batches=_FIRST_BATCHES, candidate_sets=1
+            )
         except ValueError as error:
             raise ConfigError("rec.arch", rec.arch, "an architecture these data suit", str(error)) from error
         gc.collect()

@@ -123,7 +123,8 @@ def rec_changes(config: Config) -> Iterator[Change]:
     if rec.hidden_size > 1:
         yield Change(key="rec.hidden_size", value=rec.hidden_size // 2, cost="item vectors half as wide")
     # Caser's filters are as high as several items of the history.
-    if width > 1 and (rec.arch != "caser" or width // 2 >= max(FILTER_HEIGHTS)):
+    least = max(FILTER_HEIGHTS) if rec.arch == "caser" else 1
+    if width // 2 >= max(least, config.data.min_history):
         yield Change(key="data.max_history", value=width // 2, cost="older items of the history are left out")
     if rec.arch != "sasrec":
         yield Change(key="rec.arch", value="sasrec", cost="another recommender")

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from itertools import zip_longest
 
 from ilora_diag.schema import Category
-from probes.virtual.ledger import BACKWARD, FORWARD, LOAD, OPTIMIZER, RECOMPUTE
+from probes.virtual.ledger import BACKWARD, FORWARD, LOAD, OPTIMIZER, RECOMPUTE, VALIDATION
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -42,13 +42,14 @@ class Trace:
 
 
 def spoken_marks(marks: list[tuple[int, int, str]], steps: int) -> Iterator[tuple[int, int, str]]:
-    """Steps counted from 1, 0 before the first; what runs after the last step belongs to it."""
+    """Steps counted from 1, 0 before the first. A validation belongs to the step done, as does all after the last."""
     last = (0, LOAD)
     yield (0, *last)
     for (event, step, phase), following in zip_longest(marks, marks[1:], fillvalue=(0, 0, "")):
         if phase == FORWARD and following[2] == OPTIMIZER:
             phase = OPTIMIZER  # what follows backward clips gradients
-        now = (0, LOAD) if phase == LOAD else (min(step + 1, steps), BACKWARD if phase == RECOMPUTE else phase)
+        number = step if phase == VALIDATION else min(step + 1, steps)
+        now = (0, LOAD) if phase == LOAD else (number, BACKWARD if phase == RECOMPUTE else phase)
         if now != last:
             yield (event, *now)
         last = now

@@ -6,7 +6,6 @@ import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
-from itertools import islice
 
 import numpy as np
 import torch
@@ -54,7 +53,8 @@ def train_recommender(
     device: torch.device | str,
     on_epoch: Callable[[EpochResult], None],
     on_note: Callable[[str], None] = lambda note: None,
-    steps_per_epoch: int | None = None,
+    first_batches: int | None = None,
+    candidate_sets: int = NUM_CANDIDATE_SETS,
 ) -> Recommender:
     """Train `cfg.arch` on `data.train` with Adam until validation HR@1 has not risen for `cfg.patience` epochs.
 
@@ -67,7 +67,8 @@ def train_recommender(
         device: where to train.
         on_epoch: called after each epoch.
         on_note: called with remarks for the user.
-        steps_per_epoch: end each pass early, for a look at what a step takes; None: the whole training split.
+        first_batches: of each pass only so many batches and the last one, for a look at what training takes; None: all.
+        candidate_sets: that validation averages over, the same every epoch.
 
     Returns:
         The recommender with the weights of the best epoch, in eval mode, on the CPU.
@@ -82,12 +83,12 @@ def train_recommender(
     with _seeded(cfg.seed, device), _threads_for(cfg.batch_size * cfg.hidden_size * num_items):
         rec = build_recommender(cfg, num_items, train.max_history).to(device)
         optimizer = torch.optim.Adam(rec.parameters(), lr=cfg.lr, weight_decay=cfg.weight_decay, fused=True)
-        rows = _Rows(train, cfg, device, steps_per_epoch)
+        rows = _Rows(train, cfg, device, first_batches)
         best_hr1, best_epoch, best = -1.0, 0, _snapshot(rec)
         for epoch in range(1, cfg.max_epochs + 1):
             begin = time.perf_counter()
             loss = _train_epoch(rec, optimizer, rows)
-            hr1 = _validate(rec, val, sampler)
+            hr1 = _validate(rec, val, sampler, candidate_sets)
             on_epoch(EpochResult(epoch=epoch, loss=loss, val_hr1=hr1, seconds=time.perf_counter() - begin))
             if hr1 > best_hr1:
                 best_hr1, best_epoch, best = hr1, epoch, _snapshot(rec)
@@ -101,9 +102,9 @@ def train_recommender(
 class _Rows:
     """The training rows on the device, in batches of a new order each epoch."""
 
-    def __init__(self, train: Sequences, cfg: RecConfig, device: torch.device, max_batches: int | None) -> None:
+    def __init__(self, train: Sequences, cfg: RecConfig, device: torch.device, first_batches: int | None) -> None:
         self.columns = [torch.from_numpy(column).to(device) for column in (train.history, train.lengths, train.targets)]
-        self.batch_size, self.max_batches = cfg.batch_size, max_batches
+        self.batch_size, self.first_batches = cfg.batch_size, first_batches
         self.generator = torch.Generator().manual_seed(cfg.seed)
 
     def __len__(self) -> int:
@@ -111,7 +112,10 @@ class _Rows:
 
     def __iter__(self) -> Iterator[list[Tensor]]:
         order = torch.randperm(len(self), generator=self.generator).to(self.columns[-1].device)
-        for index in islice(torch.split(order, self.batch_size), self.max_batches):
+        batches = torch.split(order, self.batch_size)
+        if self.first_batches is not None and len(batches) > self.first_batches:
+            batches = (*batches[: self.first_batches], batches[-1])
+        for index in batches:
             yield [column[index] for column in self.columns]
 
 
@@ -128,8 +132,8 @@ def _train_epoch(rec: Recommender, optimizer: torch.optim.Optimizer, rows: _Rows
     return float(total) / len(rows)
 
 
-def _validate(rec: Recommender, val: Sequences, sampler: CandidateSampler) -> float:
-    ranks = [candidate_ranks(rec, val, sampler, epoch=number) for number in range(NUM_CANDIDATE_SETS)]
+def _validate(rec: Recommender, val: Sequences, sampler: CandidateSampler, num_sets: int) -> float:
+    ranks = [candidate_ranks(rec, val, sampler, epoch=number) for number in range(num_sets)]
     return hr_at_k(np.concatenate(ranks), 1)
 
 

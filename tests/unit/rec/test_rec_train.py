@@ -7,6 +7,7 @@ import dataclasses
 import numpy as np
 import pytest
 import torch
+from torch.optim.optimizer import register_optimizer_step_post_hook
 
 from ilora.config.tree import RecConfig
 from ilora.data.records import Catalogue, Manifest, RowCounts, SequenceData, Sequences
@@ -225,3 +226,14 @@ def test_small_steps_use_one_thread_and_the_old_number_returns() -> None:
 
     assert seen == [1]
     assert torch.get_num_threads() == 2
+
+
+def test_a_look_at_the_training_takes_the_first_batches_of_a_pass_and_the_last() -> None:
+    steps: list[int] = []
+    handle = register_optimizer_step_post_hook(lambda *call: steps.append(1))
+    try:
+        cfg = dataclasses.replace(CFG, max_epochs=2)
+        train_recommender(make_data(), cfg, device="cpu", on_epoch=lambda epoch: None, first_batches=3)
+    finally:
+        handle.remove()
+    assert len(steps) == 8

@@ -100,7 +100,13 @@ def test_every_cost_and_assumption_of_an_estimate_is_told_in_japanese(repo_root:
     words = Words("ja")
     said = {
         node.value
-        for name in ("estimate_knobs.py", "estimate_compose.py", "run_answer.py")
+        for name in (
+            "estimate_knobs.py",
+            "estimate_compose.py",
+            "estimate_rec_compose.py",
+            "estimate_record.py",
+            "run_answer.py",
+        )
         for node in ast.walk(ast.parse((repo_root / "probes" / name).read_text(encoding="utf-8")))
         for node in _sentences(node)
     }
