@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, Any
 
 import torch
@@ -19,6 +19,13 @@ if TYPE_CHECKING:
 aten = torch.ops.aten
 Handler = Callable[["VirtualDispatch", OpOverload, tuple[Any, ...], dict[str, Any]], Any]
 META, CPU = torch.device("meta"), torch.device("cpu")
+_MASKS = (torch.bool, torch.uint8)
+_NUMBER = "ilora_number"  # on tensors that stand for a number of the host
+_FILLS = {
+    aten.index_put.default: aten.masked_fill.Scalar,
+    aten.index_put_.default: aten.masked_fill_.Scalar,
+    aten._index_put_impl_.default: aten.masked_fill_.Scalar,
+}
 
 
 def _to_copy(mode: VirtualDispatch, func: OpOverload, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
@@ -134,11 +141,14 @@ def _index(mode: VirtualDispatch, func: OpOverload, args: tuple[Any, ...], kwarg
     """Indexing: host indices are copied to the card, and boolean masks become the indices of their true places."""
     device = mode.machine.device_of(next(tensor for tensor in tensors_in(args) if is_meta(tensor)))
     given = args[1]
+    _check_masks(args[0], given)
+    if func in _FILLS and (mask := _only_mask(args, given)) is not None:
+        return _fill(mode, func, args, mask)
     indices: list[Any] = []
     for index in given:
         if index is None:
             indices.append(None)
-        elif index.dtype in (torch.bool, torch.uint8):
+        elif index.dtype in _MASKS:
             on_card = index if is_meta(index) else _upload(mode, index, device)
             found = _sized_by_values(mode, aten.nonzero.default, (on_card,), {})
             indices.extend(
@@ -150,6 +160,55 @@ def _index(mode: VirtualDispatch, func: OpOverload, args: tuple[Any, ...], kwarg
     if func is aten.index_put.default and accumulate.is_filled_in_place(args[0]):
         func = aten.index_put_.default
     return mode.compute(func, new_args, kwargs, list(tensors_in(new_args)), None)
+
+
+def _check_masks(target: Tensor, indices: Sequence[Tensor | None]) -> None:
+    """Masks have the sizes of what they select from. Raises IndexError as a card does."""
+    first = 0
+    for index in indices:
+        if index is None or index.dtype not in _MASKS:
+            first += 1
+            continue
+        for place, size in enumerate(index.shape):
+            if first + place >= target.dim() or size != target.shape[first + place]:
+                raise IndexError(
+                    f"The shape of the mask {list(index.shape)} at index {place} does not match the shape of the "
+                    f"indexed tensor {list(target.shape)} at index {first + place}"
+                )
+        first += index.dim()
+
+
+def _only_mask(args: tuple[Any, ...], indices: Sequence[Tensor | None]) -> Tensor | None:
+    """The mask over all that is written if a number is written where it holds: `x[mask] = 0`.
+
+    The card then fills by the mask and never looks for the true places (aten/src/ATen/native/
+    TensorAdvancedIndexing.cpp, `canDispatchToMaskedFill`): the number is on the host, where Python put it.
+    """
+    target, value, accumulates = args[0], args[2], len(args) > 3 and args[3]
+    given = [index for index in indices if index is not None]
+    if accumulates or value.numel() != 1 or (is_meta(value) and not getattr(value, _NUMBER, False)):
+        return None
+    if len(given) != 1 or given[0].dtype not in _MASKS or not is_meta(given[0]) or not is_meta(target):
+        return None
+    return given[0]
+
+
+def _fill(mode: VirtualDispatch, func: OpOverload, args: tuple[Any, ...], mask: Tensor) -> Any:
+    target, indices, value = args[:3]
+    behind = target.dim() - mask.dim() - sum(index is None for index in indices)
+    for _ in range(behind):
+        mask = mode.compute(aten.unsqueeze.default, (mask, -1), {}, [mask], None)
+    number = values.known(mode.machine, value)
+    return mode.compute(_FILLS[func], (target, mask, 0 if number is None else number.item()), {}, [target, mask], None)
+
+
+def _number(mode: VirtualDispatch, func: OpOverload, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
+    """A tensor of one number. C++ makes it, with the options of the target, of a number that is assigned."""
+    device = kwargs["device"]
+    index = mode.index(device) if device.type == "cuda" else mode.machine.current_device
+    out = mode.compute(func, args, kwargs, [], index)
+    setattr(out, _NUMBER, device.type != "cuda")
+    return out
 
 
 def _upload(mode: VirtualDispatch, host: Tensor, device: int) -> Tensor:
@@ -210,6 +269,7 @@ HANDLERS: dict[OpOverload, Handler] = {
     aten.index_put.default: _index,
     aten.index_put_.default: _index,
     aten._index_put_impl_.default: _index,
+    aten.scalar_tensor.default: _number,
     aten.equal.default: _equal,
     aten.allclose.default: _equal,
     aten.bincount.default: _sized_by_values,
