@@ -8,6 +8,7 @@ from itertools import groupby
 from typing import TYPE_CHECKING, Any
 
 from ilora_diag.schema import CurvePoint, Estimate
+from ilora_diag.schema.estimate import EVALUATION_PHASES
 from ilora_diag.units import format_bytes
 from reports.figures.shares import LOOKS, axis_for
 from reports.figures.style import INK, MUTED, new_figure
@@ -104,11 +105,8 @@ def _mark_peak(axes: Axes, curve: Sequence[CurvePoint], heights: Sequence[float]
 def _draw_bands(axes: Axes, curve: Sequence[CurvePoint], words: Words) -> None:
     """Phases directly above the areas, steps above those; a label stands where its band is wide enough."""
     phases = _bands(curve, [point.phase for point in curve], [(point.step, point.phase) for point in curve])
-    told = [
-        words("estimate.timeline.step", step=point.step) if point.step else words("estimate.timeline.before")
-        for point in curve
-    ]
-    steps = _bands(curve, told, [point.step for point in curve])
+    told = [_when(point, words) for point in curve]
+    steps = _bands(curve, told, told)
     span = max(1, curve[-1].event - curve[0].event)
     for level, bands in enumerate((phases, steps)):
         bottom = 1.012 + level * _BAND_HEIGHT
@@ -117,6 +115,12 @@ def _draw_bands(axes: Axes, curve: Sequence[CurvePoint], words: Words) -> None:
         for band in bands[1:]:
             axes.axvline(band.start, color=MUTED, linewidth=0.5 + 0.5 * level, alpha=0.5, zorder=3)
     axes.set_title(axes.get_title(loc="left"), pad=48)
+
+
+def _when(point: CurvePoint, words: Words) -> str:
+    if point.phase in EVALUATION_PHASES:
+        return words("estimate.phases.after")
+    return words("estimate.timeline.step", step=point.step) if point.step else words("estimate.timeline.before")
 
 
 def _draw_band(axes: Axes, band: Band, bottom: float, colour: str, span: int) -> None:
