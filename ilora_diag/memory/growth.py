@@ -7,7 +7,6 @@ every step after the first is what a leak looks like. So does a cache that is me
 
 from __future__ import annotations
 
-from array import array
 from bisect import bisect_left, bisect_right
 from collections import Counter, defaultdict
 from collections.abc import Sequence
@@ -15,6 +14,7 @@ from itertools import pairwise
 from statistics import median
 from typing import Any
 
+from ilora_diag.memory.snapshot_events import ALLOC, FREE_REQUESTED
 from ilora_diag.memory.snapshot_stacks import is_optimizer
 from ilora_diag.memory.snapshot_state import Origins
 from ilora_diag.memory.window import BEFORE, Window
@@ -60,7 +60,7 @@ def find_steps(window: Window, annotations: Sequence[dict[str, Any]]) -> tuple[S
 
 def _annotated_ends(window: Window, annotations: Sequence[dict[str, Any]]) -> list[int]:
     """The optimizer and the profiler mark their steps with a time in the clock of the events."""
-    times = array("q", (event.get("time_us", 0) for event in window.events))
+    times = window.events.time
     if not times[0] or any(later < earlier for earlier, later in pairwise(times)):
         return []
     for prefix in _MARKS:
@@ -80,17 +80,15 @@ def _annotated_ends(window: Window, annotations: Sequence[dict[str, Any]]) -> li
 
 def _optimizer_ends(window: Window) -> list[int]:
     """Ends of the runs of events whose stack goes through torch.optim; other Python work ends a run."""
-    stepping: dict[int, bool] = {}
+    events = window.events
+    stepping = [any(is_optimizer(frame) for frame in frames) for frames in events.stacks.frames]
     ends, last = [], None
-    for index, event in enumerate(window.events):
-        frames = event["frames"]
-        if not frames or event["action"] not in ("alloc", "free_requested"):
+    for index, (action, stack) in enumerate(zip(events.action, events.stack, strict=True)):
+        if not stack or action not in (ALLOC, FREE_REQUESTED):
             continue
-        if id(frames) not in stepping:
-            stepping[id(frames)] = any(is_optimizer(frame) for frame in frames)
-        if stepping[id(frames)]:
+        if stepping[stack]:
             last = index
-        elif last is not None and event["action"] == "alloc":
+        elif last is not None and action == ALLOC:
             ends.append(last)
             last = None
     return ends if last is None else [*ends, last]
@@ -98,11 +96,12 @@ def _optimizer_ends(window: Window) -> list[int]:
 
 def _repeat_ends(window: Window) -> list[int]:
     """The window cut where the stack of its first allocation comes again, if it comes at even distances."""
-    allocs = [(index, event) for index, event in enumerate(window.events) if event["action"] == "alloc"]
-    first = next((event["frames"] for _, event in allocs if event["frames"]), None)
+    events = window.events
+    stacks = [stack if action == ALLOC else 0 for action, stack in zip(events.action, events.stack, strict=True)]
+    first = next((stack for stack in stacks if stack), None)
     if first is None:
         return []
-    starts = [index for index, event in allocs if event["frames"] is first]
+    starts = [index for index, stack in enumerate(stacks) if stack == first]
     distances = [later - earlier for earlier, later in pairwise(starts)]
     if len(starts) < MIN_STEPS:
         return []

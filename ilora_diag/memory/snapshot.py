@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from ilora_diag.memory.growth import growth_of
+from ilora_diag.memory.snapshot_events import ALLOC
 from ilora_diag.memory.snapshot_file import MAX_SNAPSHOT_BYTES, RawSnapshot, SnapshotFileError, read_snapshot
 from ilora_diag.memory.snapshot_loss import loss_of
 from ilora_diag.memory.snapshot_oom import oom_events_of
@@ -72,8 +73,11 @@ def _device(raw: RawSnapshot, index: int) -> SnapshotDevice:
         min_dropped_events=loss.at_least,
         num_orphan_frees=window.num_orphan_frees,
         num_unmatched_events=window.num_unmatched,
-        num_allocations=sum(1 for event in window.events if event["action"] == "alloc"),
-        num_without_stack=sum(1 for event in window.events if event["action"] == "alloc" and not event["frames"]),
+        num_allocations=window.events.action.count(ALLOC),
+        num_without_stack=sum(
+            not stack and action == ALLOC
+            for action, stack in zip(window.events.action, window.events.stack, strict=True)
+        ),
         oom_events=oom_events_of(window, origins),
         by_op=origins.by_op(peak.allocated_event),
         by_stack=by_stack,

@@ -15,3 +15,7 @@ class SnapshotFileError(ValueError):
     def __init__(self, path: Path, what: str) -> None:
         super().__init__(f"{path} {what}")
         self.path, self.what = path, what
+
+
+class ReadWholeError(Exception):
+    """A file that is unlike those that can be read event by event; the whole of it has to be unpickled as it stands."""

@@ -10,19 +10,20 @@ from __future__ import annotations
 import bz2
 import gc
 import gzip
-import io
 import lzma
 import pickle
 import zlib
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, BinaryIO, NoReturn
+from typing import Any, BinaryIO
 
-from ilora_diag.memory.snapshot_errors import DamageError, SnapshotFileError
-from ilora_diag.memory.snapshot_layout import EventDict, SegmentDict, checked_layout
+from ilora_diag.memory.snapshot_errors import DamageError, ReadWholeError, SnapshotFileError
+from ilora_diag.memory.snapshot_events import Events
+from ilora_diag.memory.snapshot_layout import SegmentDict, checked_layout
 from ilora_diag.memory.snapshot_scan import scan
+from ilora_diag.memory.snapshot_stream import PlainUnpickler, read_by_events
 from ilora_diag.units import format_bytes
 
 __all__ = ["MAX_SNAPSHOT_BYTES", "RawSnapshot", "SnapshotFileError", "read_snapshot"]
@@ -30,10 +31,10 @@ __all__ = ["MAX_SNAPSHOT_BYTES", "RawSnapshot", "SnapshotFileError", "read_snaps
 MAX_SNAPSHOT_BYTES = 2 << 30
 """Larger pickles (after decompression) are refused unless the caller raises the limit."""
 
-_CHUNK_BYTES = 1 << 20
-_TIMES_LENGTH = 5
-"""Memory to read and analyse by the length of the pickle: 4.8 to 5.1 times for made ones of 300 MB and 80 MB
-(benchmarks/RESULTS.md)."""
+_TIMES_BY_EVENTS = 1
+_TIMES_WHOLE = 5
+"""Memory to read and analyse by the length of the pickle, event by event and for what is held as Python objects
+(measured: benchmarks/RESULTS.md)."""
 
 _GZIP, _XZ, _BZIP2, _ZSTD = b"\x1f\x8b", b"\xfd7zXZ\x00", b"BZh", b"\x28\xb5\x2f\xfd"
 _NOT_READABLE = (OSError, EOFError, lzma.LZMAError, zlib.error)
@@ -56,7 +57,7 @@ class RawSnapshot:
 
     path: Path
     segments: list[SegmentDict]
-    device_traces: list[list[EventDict]]
+    device_traces: list[Events]
     allocator_settings: dict[str, Any]
     external_annotations: list[dict[str, Any]]
     unread_keys: tuple[str, ...] = ()
@@ -81,8 +82,18 @@ def read_snapshot(
     file = Path(path)
     try:
         with _no_cycle_search():
-            _look_through(file, max_bytes, free_bytes)
-            return RawSnapshot(path=file, **checked_layout(_unpickle(file)))
+            with _opened(file) as stream:
+                scanned = scan(stream, max_bytes)
+            room = _Room(scanned.num_bytes, free_bytes)
+            if not scanned.names_global:
+                with suppress(ReadWholeError):
+                    return RawSnapshot(
+                        path=file, **_unpickled(file, lambda stream: read_by_events(stream, watch=room.watch))
+                    )
+            room.watch(scanned.num_bytes)
+            return RawSnapshot(
+                path=file, **_unpickled(file, lambda stream: checked_layout(PlainUnpickler(stream).load()))
+            )
     except DamageError as damage:
         raise SnapshotFileError(file, str(damage)) from damage.__cause__
     except FileNotFoundError as error:
@@ -105,18 +116,23 @@ def _no_cycle_search() -> Iterator[None]:
             gc.enable()
 
 
-def _look_through(path: Path, max_bytes: int, free_bytes: int | None) -> None:
-    """Scan the pickle before anything of it runs; its bytes are gone when its objects are made."""
-    with _opened(path) as stream:
-        data = _read_limited(stream, max_bytes)
-    needed = len(data) * _TIMES_LENGTH
-    if free_bytes is not None and needed > free_bytes:
-        raise DamageError(
-            f"holds {len(data)} bytes, and reading it takes about {format_bytes(needed)} of memory, of which "
-            f"{format_bytes(free_bytes)} are free here: read it on a larger machine, or record fewer events "
-            "(torch.cuda.memory._record_memory_history(max_entries=100000))"
-        )
-    scan(data)
+class _Room:
+    """The memory that reading may take."""
+
+    def __init__(self, num_bytes: int, free_bytes: int | None) -> None:
+        self._num_bytes, self._free_bytes = num_bytes, free_bytes
+        self.watch(0)
+
+    def watch(self, num_plain_bytes: int) -> None:
+        """Refuse the file before it takes more, as far as can be told when so much of it is held as Python objects."""
+        in_columns = self._num_bytes - num_plain_bytes
+        needed = in_columns * _TIMES_BY_EVENTS + num_plain_bytes * _TIMES_WHOLE
+        if self._free_bytes is not None and needed > self._free_bytes:
+            raise DamageError(
+                f"holds {self._num_bytes} bytes, and reading it takes about {format_bytes(needed)} of memory or more, "
+                f"of which {format_bytes(self._free_bytes)} are free here: read it on a larger machine, or record "
+                "fewer events (torch.cuda.memory._record_memory_history(max_entries=100000))"
+            )
 
 
 @contextmanager
@@ -158,19 +174,10 @@ def _zstd_opener() -> Callable[[BinaryIO], BinaryIO]:
     return lambda raw: zstd.open(raw)  # type: ignore[no-any-return, unused-ignore]
 
 
-def _read_limited(stream: BinaryIO, max_bytes: int) -> bytes:
-    parts = io.BytesIO()
-    while chunk := stream.read(min(_CHUNK_BYTES, max_bytes + 1 - parts.tell())):
-        parts.write(chunk)
-        if parts.tell() > max_bytes:
-            raise DamageError(f"holds more than {max_bytes} bytes once unpacked, the limit; --max-size raises it")
-    return parts.getvalue()
-
-
-def _unpickle(path: Path) -> object:
+def _unpickled(path: Path, read: Callable[[BinaryIO], dict[str, Any]]) -> dict[str, Any]:
     try:
         with _opened(path) as stream:
-            return _PlainUnpickler(stream).load()
+            return read(stream)
     except RecursionError as error:
         raise DamageError("is nested deeper than any snapshot") from error
     except (
@@ -183,16 +190,3 @@ def _unpickle(path: Path) -> object:
         ArithmeticError,
     ) as error:
         raise DamageError(f"is damaged: {type(error).__name__}: {error}") from error
-
-
-class _PlainUnpickler(pickle.Unpickler):
-    """An unpickler whose allow-list of globals is empty: no version of PyTorch seen needs one in a snapshot."""
-
-    def find_class(self, module: str, name: str) -> NoReturn:
-        raise DamageError(
-            f"asks for {module}.{name}, which is refused and was not run; accepted: dicts, lists, tuples, strings and "
-            "numbers, which is all that a snapshot needs. Do not unpickle this file with other tools"
-        )
-
-    def persistent_load(self, pid: object) -> NoReturn:
-        raise DamageError("refers to objects outside the file (as torch.save does); a snapshot does not")

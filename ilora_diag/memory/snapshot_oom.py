@@ -6,6 +6,7 @@ Before it fails, the allocator gives back every cached segment that holds nothin
 
 from __future__ import annotations
 
+from ilora_diag.memory.snapshot_events import OOM
 from ilora_diag.memory.snapshot_state import Origins, cached_whole_segments, state_at
 from ilora_diag.memory.window import Window
 from ilora_diag.schema.known import Known, Unavailable
@@ -16,9 +17,7 @@ _UNKNOWN_FREE = Unavailable(reason="the event does not say what the device had f
 
 def oom_events_of(window: Window, origins: Origins) -> tuple[SnapshotOom, ...]:
     """The failures of a window in order."""
-    return tuple(
-        _failure(window, origins, index) for index, event in enumerate(window.events) if event["action"] == "oom"
-    )
+    return tuple(_failure(window, origins, index) for index, action in enumerate(window.events.action) if action == OOM)
 
 
 def _failure(window: Window, origins: Origins, index: int) -> SnapshotOom:

@@ -11,7 +11,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from functools import cache
 
-from ilora_diag.memory.snapshot_layout import FrameDict
+from ilora_diag.memory.snapshot_frames import FrameDict
 
 NO_FRAMES = "(no stack recorded)"
 _MAX_FRAMES = 12

@@ -12,8 +12,9 @@ from __future__ import annotations
 
 from array import array
 
+from ilora_diag.memory.snapshot_events import ALLOC, FREE_COMPLETED, FREE_REQUESTED, Events
 from ilora_diag.memory.snapshot_file import RawSnapshot
-from ilora_diag.memory.snapshot_layout import FrameDict
+from ilora_diag.memory.snapshot_frames import FrameDict, Stacks
 from ilora_diag.memory.window_blocks import BEFORE, GROWS, RESIZES, Blocks, Window
 from ilora_diag.memory.window_sizes import size_blocks
 
@@ -22,7 +23,7 @@ __all__ = ["BEFORE", "Blocks", "Window", "read_window"]
 
 def read_window(raw: RawSnapshot, device: int) -> Window:
     """The window of one device of a snapshot; a device without events has a window of length 0."""
-    events = raw.device_traces[device] if device < len(raw.device_traces) else []
+    events = raw.device_traces[device] if device < len(raw.device_traces) else Events(Stacks())
     final = [segment for segment in raw.segments if segment["device"] == device]
     stacks = _StackNumbers()
     blocks = Blocks()
@@ -36,7 +37,7 @@ def read_window(raw: RawSnapshot, device: int) -> Window:
         before_allocated=0,
         before_reserved=0,
         final=final,
-        segment_events=[index for index, event in enumerate(events) if event["action"] in RESIZES],
+        segment_events=[index for index, action in enumerate(events.action) if action in RESIZES],
     )
     _follow(window, stacks)
     _settle_end(window, stacks)
@@ -48,7 +49,7 @@ def read_window(raw: RawSnapshot, device: int) -> Window:
 class _StackNumbers:
     def __init__(self) -> None:
         self.frames: list[list[FrameDict]] = [[]]
-        self._number: dict[int, int] = {}  # `snapshot_layout` made equal stacks one object
+        self._number: dict[int, int] = {}  # `snapshot_frames` made equal stacks one object
 
     def of(self, frames: list[FrameDict]) -> int:
         if not frames:
@@ -63,27 +64,27 @@ class _StackNumbers:
 def _follow(window: Window, stacks: _StackNumbers) -> None:
     """Pair allocations with frees. A free without an allocation tells of a block from before the window."""
     blocks, live, pending = window.blocks, dict[int, int](), dict[int, int]()
-    for index, event in enumerate(window.events):
-        action = event["action"]
-        if action == "alloc":
-            address = event["addr"]
+    events = window.events
+    for index, (action, address, size) in enumerate(zip(events.action, events.address, events.size, strict=True)):
+        if action == ALLOC:
             if address in live:
                 window.num_unmatched += 1
                 earlier = live[address]
                 blocks.end[earlier] = blocks.released[earlier] = index
-            live[address] = blocks.add(address, event["size"], stacks.of(event["frames"]), start=index)
-        elif action == "free_requested":
-            found = live.pop(event["addr"], None)
+            stack = stacks.of(events.stacks.frames[events.stack[index]])
+            live[address] = blocks.add(address, size, stack, start=index)
+        elif action == FREE_REQUESTED:
+            found = live.pop(address, None)
             if found is None:
-                found = blocks.add(event["addr"], event["size"], 0, start=BEFORE)
+                found = blocks.add(address, size, 0, start=BEFORE)
                 window.num_orphan_frees += 1
             blocks.end[found] = index
-            pending[event["addr"]] = found
-        elif action == "free_completed":
-            found = pending.pop(event["addr"], None)
+            pending[address] = found
+        elif action == FREE_COMPLETED:
+            found = pending.pop(address, None)
             if found is None:
                 # Freed before the window, and waiting for a stream ever since.
-                found = blocks.add(event["addr"], event["size"], 0, start=BEFORE)
+                found = blocks.add(address, size, 0, start=BEFORE)
                 blocks.end[found] = BEFORE
                 window.opens_mid_free |= index == 0
             blocks.released[found] = index
@@ -130,9 +131,9 @@ def _add_up(window: Window) -> None:
             change[start] += size
         if BEFORE < end < num_events:
             change[end] -= size
+    sizes, actions = window.events.size, window.events.action
     for index in window.segment_events:
-        event = window.events[index]
-        grown[index] = event["size"] if event["action"] in GROWS else -event["size"]
+        grown[index] = sizes[index] if actions[index] in GROWS else -sizes[index]
     window.before_allocated = before
     window.before_reserved = sum(segment["total_size"] for segment in window.final) - sum(grown)
     window.allocated, window.reserved = _running(change, before), _running(grown, window.before_reserved)

@@ -7,13 +7,15 @@ from bisect import bisect_right
 from collections.abc import Iterator
 from dataclasses import dataclass
 
-from ilora_diag.memory.snapshot_layout import EventDict, FrameDict, SegmentDict
+from ilora_diag.memory.snapshot_events import SEGMENT_ALLOC, SEGMENT_FREE, SEGMENT_MAP, SEGMENT_UNMAP, Events
+from ilora_diag.memory.snapshot_frames import FrameDict
+from ilora_diag.memory.snapshot_layout import SegmentDict
 
 BEFORE = -1
 """Index of the moment before the first event; events count from 0, and a moment is the state after its event."""
 
-GROWS = frozenset({"segment_alloc", "segment_map"})
-RESIZES = GROWS | {"segment_free", "segment_unmap"}
+GROWS = frozenset({SEGMENT_ALLOC, SEGMENT_MAP})
+RESIZES = GROWS | {SEGMENT_FREE, SEGMENT_UNMAP}
 
 
 class Blocks:
@@ -80,7 +82,7 @@ class Window:
     """
 
     device: int
-    events: list[EventDict]
+    events: Events
     blocks: Blocks
     stacks: list[list[FrameDict]]
     allocated: array[int]
@@ -111,11 +113,11 @@ class Window:
         ranges = {segment["address"]: segment["total_size"] for segment in self.final}
         later = bisect_right(self.segment_events, moment)
         for index in reversed(self.segment_events[later:]):
-            event = self.events[index]
-            if event["action"] in GROWS:
-                take_out(ranges, event["addr"], event["size"])
+            action, address, size = self.events.action[index], self.events.address[index], self.events.size[index]
+            if action in GROWS:
+                take_out(ranges, address, size)
             else:
-                put_in(ranges, event["addr"], event["size"], joins=event["action"] == "segment_unmap")
+                put_in(ranges, address, size, joins=action == SEGMENT_UNMAP)
         return sorted(ranges.items())
 
 

@@ -7,6 +7,7 @@ from collections.abc import Callable, Mapping
 from typing import Any
 
 from ilora_diag.memory.blocks import MIN_BLOCK_BYTES, SMALL_BYTES
+from ilora_diag.memory.snapshot_events import SEGMENT_MAP, SEGMENT_UNMAP
 from ilora_diag.memory.window_blocks import BEFORE, GROWS, Window, take_out
 
 
@@ -47,9 +48,11 @@ class _Layout:
         self._window, self._max_split = window, max_split
         self._ranges = window.ranges_at(BEFORE)
         # Expandable segments split off every rest, so no block is longer than its rounded request.
-        mapping = ("segment_map", "segment_unmap")
-        self._mapped = any(segment["is_expandable"] for segment in window.final) or any(
-            event["action"] in mapping for event in window.events
+        actions = window.events.action
+        self._mapped = (
+            any(segment["is_expandable"] for segment in window.final)
+            or SEGMENT_MAP in actions
+            or SEGMENT_UNMAP in actions
         )
         blocks = window.blocks
         self._live: list[int] = []
@@ -63,12 +66,12 @@ class _Layout:
             self._settle_before()
         at = self._window.segment_events
         for index in at[bisect_right(at, moment) : bisect_right(at, event)]:
-            change = self._window.events[index]
-            if change["action"] in GROWS:
-                insort(self._ranges, (change["addr"], change["size"]))
+            address, size = self._window.events.address[index], self._window.events.size[index]
+            if self._window.events.action[index] in GROWS:
+                insort(self._ranges, (address, size))
             else:
                 ranges = dict(self._ranges)
-                take_out(ranges, change["addr"], change["size"])
+                take_out(ranges, address, size)
                 self._ranges = sorted(ranges.items())
 
     def place_before(self, index: int) -> None:

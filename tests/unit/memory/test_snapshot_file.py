@@ -129,7 +129,7 @@ def test_a_file_that_memory_is_too_small_for_is_refused_before_it_is_unpickled(
 ) -> None:
     path = write(tmp_path, snapshot)
     size = path.stat().st_size
-    assert "are free here" in refusal(path, free_bytes=5 * size - 1)
+    assert "are free here" in refusal(path, free_bytes=size - 1)
     assert read_snapshot(path, free_bytes=5 * size).segments
 
 

@@ -1,0 +1,195 @@
+"""Reading events from the instructions that would make dicts of them."""
+
+from __future__ import annotations
+
+import re
+from typing import NamedTuple
+
+from ilora_diag.memory.snapshot_checks import LIMIT
+from ilora_diag.memory.snapshot_events import ACTION_CODES, OOM, Events
+from ilora_diag.memory.snapshot_frames import Stacks
+from ilora_diag.memory.snapshot_memo import EMPTIED, FIRST_LIST, MEMOIZE, POP, Memo
+from ilora_diag.memory.snapshot_patterns import compiled, get_instruction, memos_in, number_of
+from ilora_diag.memory.snapshot_template import GROUPS, NAMES, Template, learned
+
+PERSISTENT = b"Q"
+"""Hands what was made last to `persistent_load`, and leaves in its place what that returns."""
+
+_MAX_TEMPLATES = 8
+_MAX_REMEMBERED = 1 << 16
+_DICT, _SHORT_STRING = 0x7D, 0x8C
+_NEVER = compiled(b"(?!)")
+_USUAL: tuple[str, ...] = ("action", "frames")
+_EMPTY_SLOT = b"N" + MEMOIZE + POP
+
+
+class _KnownList(NamedTuple):
+    """A list of frames: its number, what fetches it (nothing where it is not in the memo), memo slots inside it."""
+
+    number: int
+    get: bytes
+    num_slots: int
+
+
+class EventParser:
+    """Events in the order of the stream.
+
+    Attributes:
+        events: so far; a number in their column `stack` is that of a list of frames that the unpickler was told to hand
+            over, counted from 1. What tells it to is left with the other instructions.
+    """
+
+    def __init__(self, memo: Memo) -> None:
+        self._memo = memo
+        self._templates: list[Template] = []
+        self._names: dict[bytes, bytes] = {}
+        self._codes = {b"\x8c" + bytes([len(action)]) + action.encode(): code for action, code in ACTION_CODES.items()}
+        self._strings: set[bytes] = set()
+        self._lists: dict[bytes | None, _KnownList] = {}
+        # Those that the usual event has: number, what is in the slot, what fills the slots of the event and the list.
+        self._usual: dict[bytes | None, tuple[int, int, bytes]] = {}
+        self._num_lists = 0
+        self._integers: dict[bytes, int] = {b"": 0}
+        self.events = Events(Stacks())
+
+    def name(self, get: bytes, string: bytes) -> None:
+        """Say what fetches a string of `snapshot_template.NAMES`."""
+        self._names[get] = string
+        code = ACTION_CODES.get(string.decode())
+        if code is not None:
+            self._codes[get] = code
+
+    def read(self, data: bytes, position: int, end: int, out: list[bytes]) -> int:
+        """Read the events that follow each other.
+
+        Args:
+            data: instructions.
+            position: where a dict begins among them.
+            end: where to stop at the latest.
+            out: takes what the unpickler has to do for them: nothing remains in its hands.
+
+        Returns:
+            Where the last one ends; `position` where none was recognised, and nothing was done.
+
+        Raises:
+            ReadWholeError: one fetches what is not in the memo.
+        """
+        # Some million times: the usual case is written out, and looks nothing up twice.
+        codes, integers, lists, slots = self._codes.get, self._integers.get, self._usual.get, self._memo.slots
+        rows: list[tuple[int, int, int, int, int, int]] = []
+        pattern, order = _NEVER, _USUAL
+        while position < end and data[position] == _DICT:
+            match = pattern.match(data, position)
+            if match is None:
+                template, match = self._recognised(data, position)
+                if template is None or match is None:
+                    break
+                pattern, order = template.pattern, template.order
+            action, addr, free, size_made, stream_made, time_made, memo, frames, list_memo = match.group(*GROUPS)
+            code = codes(action)
+            address_made = free if code == OOM else addr
+            if code is None or not address_made:
+                break
+            address = integers(address_made) or self._integer(address_made)
+            size = integers(size_made) or self._integer(size_made)
+            stream = integers(stream_made) or self._integer(stream_made)
+            time = number_of(time_made) if time_made else 0
+            if not (0 <= address < LIMIT and 0 <= size < LIMIT and 0 <= time < LIMIT):
+                break
+            usual = lists(frames) if memo == list_memo == MEMOIZE and order == _USUAL else None
+            if usual and action[0] != _SHORT_STRING:
+                stack, slot, instructions = usual
+                slots.append(EMPTIED)
+                slots.append(slot)
+                out.append(instructions)
+            else:
+                stack = self._with_memo(match, order, out)
+            rows.append((code, address, size, stream, time, stack))
+            position = match.end()
+        self.events.append_rows(rows)
+        return position
+
+    def _recognised(self, data: bytes, position: int) -> tuple[Template | None, re.Match[bytes] | None]:
+        """The form of the event at a place, and what it finds there."""
+        for template in self._templates:
+            if match := template.pattern.match(data, position):
+                return template, match
+        found = learned(data, position, self._names) if b"action" in self._names.values() else None
+        if found and len(self._templates) < _MAX_TEMPLATES:
+            self._templates.append(found)
+        return found, found.pattern.match(data, position) if found else None
+
+    def _integer(self, instruction: bytes) -> int:
+        value = number_of(instruction) if instruction else 0
+        if len(self._integers) < _MAX_REMEMBERED:
+            self._integers[instruction] = value
+        return value
+
+    def _with_memo(self, match: re.Match[bytes], order: tuple[str, ...], out: list[bytes]) -> int:
+        """What the memo needs for an event, field by field; the number of its list of frames."""
+        action, memo, get = match.group("action", "memo", "get")
+        stack = 0
+        if memo:
+            out.append(self._memo.empty(memo))
+        for field in order:
+            if field == "frames":
+                stack = self._list(get, out) if get else self._frames(match, out)
+            elif field != "action":
+                self._value(match[field], out)
+            elif action[0] == _SHORT_STRING:
+                self._value(match["whole_action"], out)
+        return stack
+
+    def _value(self, value: bytes, out: list[bytes]) -> None:
+        """A value that only matters for the memo; a string that stands in many events is kept there once."""
+        if value[0] != _SHORT_STRING:
+            self._memo.check(value)
+            return
+        string, memo = value[: 2 + value[1]], value[2 + value[1] :]
+        if not memo:
+            return
+        if string in self._strings:
+            out.append(self._memo.empty(memo))
+            return
+        if len(self._strings) < _MAX_REMEMBERED:
+            self._strings.add(string)
+        if string[2:] in NAMES:
+            self.name(get_instruction(len(self._memo)), string[2:])
+        out.append(string + self._memo.keep(memo) + POP)
+
+    def _list(self, get: bytes, out: list[bytes]) -> int:
+        """The number of a list that was made before."""
+        slot = number_of(get)
+        number = self._memo.list_in(slot)
+        if number is None:
+            number = self._new_list(get, out)
+            self._memo.name_list(number, slot)
+        return number
+
+    def _frames(self, match: re.Match[bytes], out: list[bytes]) -> int:
+        """The number of a list that stands there; the first of the same frames is put into its slot."""
+        whole, memo, frames = match.group("list", "list_memo", "frames")
+        known = self._lists.get(frames)
+        if known and (known.get or not memo):
+            if memo:
+                out.append(known.get + self._memo.keep(memo) + POP)
+                self._memo.name_list(known.number)
+            out += [self._memo.empty(MEMOIZE) for _ in range(known.num_slots)]
+            return known.number
+        get = get_instruction(len(self._memo)) if memo else b""
+        number = self._new_list(whole, out)
+        if memo:
+            self._memo.keep(memo)
+            self._memo.name_list(number)
+        inner = [self._memo.keep(each) for each in memos_in(frames or b"")]
+        self._memo.check(frames or b"")
+        if len(self._lists) < _MAX_REMEMBERED and all(each == MEMOIZE for each in inner):
+            self._lists[frames] = _KnownList(number, get, len(inner))
+            if memo == MEMOIZE and not inner:
+                self._usual[frames] = number, FIRST_LIST + number, _EMPTY_SLOT + get + MEMOIZE + POP
+        return number
+
+    def _new_list(self, instructions: bytes, out: list[bytes]) -> int:
+        self._num_lists += 1
+        out.append(instructions + PERSISTENT + POP)
+        return self._num_lists
