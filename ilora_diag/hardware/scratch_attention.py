@@ -52,10 +52,14 @@ def flash_num_splits(num_blocks: int, sm_count: int, num_key_blocks: int) -> int
 def flash_forward(query: AttentionQuery, sm_count: Known[int]) -> Known[Scratch]:
     """Accumulators of a forward pass whose keys are split: for few and long sequences, without dropout.
 
+    With dropout a second buffer for the state of the random numbers, beside the one that is kept.
     Unavailable where the split depends on an SM count that is not known.
     """
-    if query.dropout_p > 0 or 0 in (query.batch, query.heads_q, query.heads_kv, query.seq_q, query.seq_k):
-        return Scratch(buffers=(), evidence="[source] no split with dropout", source=FLASH_SOURCE)
+    if 0 in (query.batch, query.heads_q, query.heads_kv, query.seq_q, query.seq_k):
+        return Scratch(buffers=(), evidence="[source] nothing to do", source=FLASH_SOURCE)
+    if query.dropout_p > 0:
+        state = (Buffer(name="rng_state", num_bytes=16),)
+        return Scratch(buffers=state, evidence="[source] no split with dropout", source=FLASH_SOURCE)
     heads, seq_q = query.heads_q, query.seq_q
     if seq_q == 1 and heads > query.heads_kv:  # decoding: the group becomes the sequence
         heads, seq_q = query.heads_kv, query.heads_q // query.heads_kv
@@ -112,7 +116,10 @@ def flash_backward(
 
 @dataclass(frozen=True, slots=True)
 class EfficientKernel:
-    """A backward kernel of memory-efficient attention: block of queries, block of keys, largest head dimension."""
+    """A backward kernel of memory-efficient attention: block of queries, block of keys, largest head dimension.
+
+    One without dropout is taken on compute capability 8.6 and 8.9 alone (cutlassB.h).
+    """
 
     block_i: int
     block_j: int
@@ -142,7 +149,9 @@ def _candidates(query: AttentionQuery) -> tuple[EfficientKernel, ...]:
     elif cc >= (7, 0) and half:
         table = _SM70_HALF
     size = max(query.head_dim, query.value_dim)
-    return tuple(k for k in table if k.max_k >= size and (k.dropout or query.dropout_p == 0.0))
+    return tuple(
+        k for k in table if k.max_k >= size and (k.dropout or (query.dropout_p == 0.0 and cc in ((8, 6), (8, 9))))
+    )
 
 
 _ROOMY = ((8, 0), (8, 7), (9, 0), (10, 0), (10, 3), (11, 0))
@@ -207,10 +216,10 @@ def _delta_buffers(query: AttentionQuery, kernel: EfficientKernel) -> tuple[Buff
 
 
 def efficient_forward(query: AttentionQuery) -> Known[Scratch]:
-    """The fp32 accumulator of half-precision inputs with value dimensions above 128."""
+    """The fp32 accumulator of half-precision inputs with head or value dimensions above 128."""
     if query.scalar not in _ELEMENT_BYTES:
         return Unavailable(reason=f"no efficient kernel for {query.scalar}", source="kernels/cutlassF.h")
-    wide = query.scalar != "float32" and query.value_dim > 128
+    wide = query.scalar != "float32" and max(query.head_dim, query.value_dim) > 128
     num_bytes = query.batch * query.seq_q * query.heads_q * query.value_dim * FLOAT if wide else 0
     buffers = (Buffer(name="output_accum", num_bytes=num_bytes),) if wide else ()
     return Scratch(

@@ -11,7 +11,8 @@ Sources:
 * autocast: PR #165068 (December 2025) keeps no cast weights under inference_mode; a recording of 2.11 shows it, 2.13
   and 2.14.1 were tried. That 2.10 does not have it yet is [derived].
 * attention: sdp_utils.cpp of three trees; which release carries which condition was read in libtorch_cuda.so of the
-  2.11.0, 2.12.1, 2.13.0 and 2.14.1 wheels (instructions and texts of `sdp::`), and for 2.15.0 in sdp_utils_cpp.h.
+  2.11.0, 2.12.1, 2.13.0 and 2.14.1 wheels (instructions and texts of `sdp::`), and for 2.15.0 in sdp_utils_cpp.h. Seed
+  and offset on the card: allocations of 2.13.0, 2.14.1 and 2.15.0 with their stacks (at::zeros without dropout).
 """
 
 from __future__ import annotations
@@ -88,6 +89,8 @@ class TorchFacts:
             and heads; the efficient kernel asks for aligned storage offsets).
         attention_2_14: whether it follows those of 2.14 (fewer key heads in the efficient kernel, head dimensions by
             direction for cuDNN, no single queries for it on Blackwell).
+        efficient_seeds_on_card: whether the efficient kernel makes seed and offset on the card where it drops nothing,
+            for its backward, which has no use for them.
         autocast_cache_in_inference: whether autocast keeps cast weights under `inference_mode`.
         note: how an unknown version was answered; empty for a known one.
     """
@@ -103,6 +106,7 @@ class TorchFacts:
     attention_2_12: bool
     attention_2_13: bool
     attention_2_14: bool
+    efficient_seeds_on_card: bool
     autocast_cache_in_inference: bool
     note: str = ""
 
@@ -184,6 +188,7 @@ def torch_facts(text: str) -> TorchFacts:
         attention_2_12=minor >= (2, 12),
         attention_2_13=minor >= (2, 13),
         attention_2_14=minor >= (2, 14),
+        efficient_seeds_on_card=minor >= (2, 14),
         autocast_cache_in_inference=minor < (2, 11),
         note=_note(version, minor),
     )

@@ -2,7 +2,8 @@
 
 The choice is `ilora_diag.hardware.attention`'s. The preparation of inputs around each backend follows
 aten/src/ATen/native/transformers/attention.cpp: padding of odd head sizes for flash, boolean masks turned into added
-ones and padded to 16 columns for the efficient kernel.
+ones and padded to eights of columns for the efficient kernel (attention.cpp, `preprocess_mask`: eight since 2.5 at the
+latest, as 2.11.0 to 2.14.1 were seen to ask for).
 """
 
 from __future__ import annotations
@@ -17,7 +18,7 @@ from ilora_diag.hardware.attention import AttentionQuery, Backend, choose_attent
 from probes.virtual.machine import Machine
 
 aten = torch.ops.aten
-_FLASH_ALIGNMENT, _BIAS_ALIGNMENT = 8, 16
+_FLASH_ALIGNMENT, _BIAS_ALIGNMENT = 8, 8
 
 
 class Attention:
@@ -65,7 +66,7 @@ class Attention:
                     query, key, value, attn_mask, dropout_p, is_causal, None, scale=scale, enable_gqa=enable_gqa
                 )
             )
-        mask = None if attn_mask is None else _added(attn_mask, query, key)
+        mask = None if attn_mask is None else _added(attn_mask, query)
         needs = _needs_grad(query, key, value, attn_mask)
         if backend == "cudnn":
             self._machine.notes.add("the workspace of cuDNN attention is known to cuDNN alone and not counted")
@@ -74,6 +75,7 @@ class Attention:
                     query, key, value, mask, needs, dropout_p, is_causal, False, scale=scale
                 )
             )
+        mask = None if mask is None else _aligned(mask, query, key)
         return _first(
             aten._scaled_dot_product_efficient_attention(
                 query, key, value, mask, needs, dropout_p, is_causal, scale=scale
@@ -163,16 +165,22 @@ def _flash(query: Tensor, key: Tensor, value: Tensor, dropout_p: float, is_causa
     return out[..., :dim] if missing else out
 
 
-def _added(mask: Tensor, query: Tensor, key: Tensor) -> Tensor:
-    """A mask that is added to the scores, its rows aligned as the kernel wants them; (B, H, S_q, S_k)."""
-    if mask.dtype is torch.bool:
-        mask = torch.where(
-            mask,
-            torch.zeros((), dtype=query.dtype, device=mask.device),
-            torch.full((), -torch.inf, dtype=query.dtype, device=mask.device),
-        )
-    columns = mask.shape[-1]
-    missing = -columns % _BIAS_ALIGNMENT
-    if missing:
-        mask = F.pad(mask, (0, missing))[..., :columns]
+def _added(mask: Tensor, query: Tensor) -> Tensor:
+    """A mask that is added to the scores."""
+    if mask.dtype is not torch.bool:
+        return mask
+    return torch.where(
+        mask,
+        torch.zeros((), dtype=query.dtype, device=mask.device),
+        torch.full((), -torch.inf, dtype=query.dtype, device=mask.device),
+    )
+
+
+def _aligned(mask: Tensor, query: Tensor, key: Tensor) -> Tensor:
+    """The mask with its rows where the efficient kernel can read them; (B, H, S_q, S_k)."""
+    *steps, last = mask.stride()
+    if last != 1 or any(step % _BIAS_ALIGNMENT for step in steps):
+        columns = mask.shape[-1]
+        # A whole eight comes where the columns are in eights and only the strides are not.
+        mask = F.pad(mask, (0, _BIAS_ALIGNMENT - columns % _BIAS_ALIGNMENT))[..., :columns]
     return mask.expand(query.shape[0], query.shape[1], query.shape[2], key.shape[2])

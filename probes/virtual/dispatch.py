@@ -173,7 +173,7 @@ class VirtualDispatch(_Mode):  # type: ignore[misc]
             return self._settle_one(out, device, func, args)
         if isinstance(out, (tuple, list)):
             if func in kernels.HOST_OUTPUTS:
-                return self._settle_some(out, device, func, kernels.HOST_OUTPUTS[func])
+                return self._settle_some(out, device, func, args)
             whose = args[0] if args and isinstance(args[0], (list, tuple)) else None
             if whose is not None and len(whose) == len(out):
                 settled = [
@@ -184,12 +184,14 @@ class VirtualDispatch(_Mode):  # type: ignore[misc]
             return type(out)(settled) if not hasattr(out, "_fields") else type(out)(*settled)
         return out
 
-    def _settle_some(self, out: Any, device: int, func: OpOverload, on_host: tuple[int, ...]) -> Any:
-        """Outputs of which some take no block: a card's kernel leaves them on the host."""
-        return tuple(
-            as_virtual(member) if place in on_host else self.settle(member, device, func)
-            for place, member in enumerate(out)
-        )
+    def _settle_some(self, out: Any, device: int, func: OpOverload, args: tuple[Any, ...]) -> Any:
+        """Outputs of which some take no block, where a card's kernel leaves them on the host."""
+        apart, settled = kernels.HOST_OUTPUTS[func], {}
+        on_card = kernels.on_card_after_all(self.machine, args)
+        for place in sorted(range(len(out)), key=lambda place: place not in apart):
+            is_hosts = place in apart and not on_card
+            settled[place] = as_virtual(out[place]) if is_hosts else self.settle(out[place], device, func)
+        return tuple(settled[place] for place in range(len(out)))
 
     def _settle_one(self, out: Tensor, device: int, func: OpOverload, args: tuple[Any, ...]) -> Tensor:
         if not is_meta(out):

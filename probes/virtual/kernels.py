@@ -50,8 +50,14 @@ _FIRST_FACTOR = {
 # Outputs that live on the host although the meta kernel puts them beside the others: outside graph capture the
 # efficient kernel's backward reads seed and offset there (attention_backward.cu).
 HOST_OUTPUTS: dict[OpOverload, tuple[int, ...]] = {aten._scaled_dot_product_efficient_attention.default: (2, 3)}
+_DROPOUT = 5  # its place among the arguments
 
 Rule = Callable[[Machine, tuple[Any, ...], Any, int], Known[Scratch]]
+
+
+def on_card_after_all(machine: Machine, args: tuple[Any, ...]) -> bool:
+    """Whether the outputs of `HOST_OUTPUTS` are on the card in this call; they are made before the others then."""
+    return machine.facts.efficient_seeds_on_card and (len(args) <= _DROPOUT or args[_DROPOUT] == 0)
 
 
 def takes_hidden(func: OpOverload) -> bool:

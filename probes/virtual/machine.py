@@ -13,6 +13,7 @@ import torch
 from torch import Tensor
 
 from ilora_diag.hardware.gpus import GpuSpec
+from ilora_diag.hardware.torch_versions import torch_facts
 from ilora_diag.hardware.workspaces import WorkspaceRule, cublas_workspace
 from ilora_diag.memory.allocator import AllocatorOutOfMemory, Block, CachingAllocator, VmmUnsupported
 from ilora_diag.memory.settings import AllocatorSettings
@@ -77,6 +78,7 @@ class Machine:
     ) -> None:
         self.cards = cards
         self.torch_version = torch_version
+        self.facts = torch_facts(torch_version)
         self.settings = settings
         self.environ = environ
         self.current_device = 0

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import pytest
 import torch
+import torch.nn.functional as F
+from torch.nn.attention import SDPBackend, sdpa_kernel
 
 from probes.virtual import virtual_cuda
 from probes.virtual.kernels import readable_by_cublas
@@ -109,3 +111,61 @@ def test_a_larger_buffer_comes_before_the_smaller_one_goes(card: Machine) -> Non
     torch.backends.cuda.cublas_workspace_size(64 * MIB)
     torch.mm(factor, factor)
     assert torch.cuda.max_memory_allocated() >= (32 + 64) * MIB > torch.cuda.memory_allocated()
+
+
+def _attention_requests(version: str, dtype: torch.dtype, *, dropout_p: float, columns: int = 0) -> list[int]:
+    """Requests of attention alone, forward and backward: two sequences of 64, four heads of 64."""
+    backend = SDPBackend.EFFICIENT_ATTENTION if dtype is torch.float32 else SDPBackend.FLASH_ATTENTION
+    with virtual_cuda("h100", torch_version=version, environ={}) as machine:
+        query, key, value = (
+            torch.empty(2, 4, 64 if part == 0 or not columns else columns, 64, device="cuda", dtype=dtype)
+            for part in range(3)
+        )
+        mask = torch.empty(2, 1, 64, columns, device="cuda", dtype=dtype) if columns else None
+        query.requires_grad_()
+        before = len(machine.ledger.sizes)
+        with sdpa_kernel(backend):
+            out = F.scaled_dot_product_attention(query, key, value, attn_mask=mask, dropout_p=dropout_p)
+        out.backward(torch.empty_like(out))
+        return [size for size in machine.ledger.sizes[before:] if size]
+
+
+_RESULT, _LSE = 2 * 4 * 64 * 64 * 4, 2 * 4 * 64 * 4
+
+
+@pytest.mark.parametrize(
+    ("version", "dropout_p", "first"),
+    [
+        ("2.13.0", 0.0, [_RESULT, _LSE]),
+        ("2.14.1", 0.0, [8, 8, _RESULT, _LSE]),
+        ("2.14.1", 0.1, [_RESULT, _LSE]),
+    ],
+)
+def test_seed_and_offset_lie_on_the_card_where_nothing_is_dropped_from_2_14_on(
+    version: str, dropout_p: float, first: list[int]
+) -> None:
+    """As the libraries of these versions ask for, in order."""
+    asked = _attention_requests(version, torch.float32, dropout_p=dropout_p)
+    assert asked[: len(first)] == first
+    assert asked.count(8) == first.count(8)
+
+
+def test_flash_attention_with_dropout_takes_the_state_of_random_numbers_twice() -> None:
+    half = _RESULT // 2
+    assert _attention_requests("2.14.1", torch.bfloat16, dropout_p=0.0)[:5] == [half, _LSE, 16, 8, half]
+    assert _attention_requests("2.14.1", torch.bfloat16, dropout_p=0.1)[:6] == [half, _LSE, 16, 8, 16, half]
+
+
+@pytest.mark.parametrize(("columns", "padded"), [(64, 0), (72, 0), (68, 72), (7, 8)])
+def test_a_mask_is_padded_to_eights_of_columns(columns: int, padded: int) -> None:
+    asked = _attention_requests("2.13.0", torch.float32, dropout_p=0.0, columns=columns)
+    assert asked[:2] == [2 * 64 * padded * 4, _RESULT] if padded else asked[0] == _RESULT
+
+
+def test_a_mask_is_not_padded_for_cudnn(card: Machine) -> None:
+    parts = [torch.empty(2, 4, 64, 64, device="cuda", dtype=torch.bfloat16) for _ in range(3)]
+    mask = torch.empty(2, 1, 64, 60, device="cuda", dtype=torch.bfloat16)
+    before = len(_requested(card))
+    F.scaled_dot_product_attention(parts[0], parts[1][:, :, :60], parts[2][:, :, :60], attn_mask=mask)
+    assert card.attention == {"cudnn": 1}
+    assert 2 * 64 * 64 * 2 not in _requested(card)[before:]
