@@ -11,6 +11,8 @@ from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from typing import Any, TypeVar
 
+import torch
+
 from ilora.config import ConfigError
 from ilora.llm import LlmError
 from ilora_diag.hardware.gpus import GpuSpec
@@ -20,6 +22,8 @@ from probes.estimate_cards import Ground, answer, fits_at_ease, without_limit
 from probes.estimate_eval_parts import evaluation_of, training_of
 from probes.estimate_knobs import Change, changed
 from probes.estimate_parts import Parts, take_apart
+from probes.estimate_rec import RecSetup, trace_recommender
+from probes.estimate_rec_data import row_count
 from probes.estimate_refusals import told_apart
 from probes.estimate_trace import Bench, Setup
 from probes.trace import Trace
@@ -70,7 +74,12 @@ HELD = Held()
 
 
 def _begin_worker() -> None:
-    """A worker ends soon: what collections overlook there, because it is frozen, is never missed."""
+    """A worker ends soon: what collections overlook there, because it is frozen, is never missed.
+
+    One thread: OpenMP's, of which the parent may have had more, did not come along with the fork, and an operator on
+    the host that asks for them waits for ever.
+    """
+    torch.set_num_threads(1)
     HELD.freezes = True
 
 
@@ -106,6 +115,21 @@ class CardResult:
     evaluated: tuple[bool, ...]
     trace: Trace
     parts: Parts | None
+
+
+def run_before(setup: Setup) -> Trace | None:
+    """The recommender's training, where a run trains it before it loads the teacher."""
+    config = setup.config
+    if config.rec.checkpoint is not None:
+        return None
+    trained_on = RecSetup(
+        num_items=setup.num_items,
+        rows=row_count(config),
+        spec=setup.spec,
+        torch_version=setup.torch_version,
+        environ=setup.environ,
+    )
+    return trace_recommender(trained_on, config, passes=1)
 
 
 def run_cards(task: CardTask) -> CardResult:
