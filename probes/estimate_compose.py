@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import replace
 
-from ilora.config import Config, ConfigError, check_catalogue
+from ilora.config import Config, check_catalogue
 from ilora_diag.hardware.gpus import GpuSpec
 from ilora_diag.memory.settings import parse_allocator_settings
 from ilora_diag.schema import Estimate
@@ -14,15 +14,18 @@ from probes.estimate_cards import Ground, same_kernels, with_largest_batch
 from probes.estimate_eval_parts import evaluation_assumption, evaluation_changes, hungriest
 from probes.estimate_knobs import changes
 from probes.estimate_model import architecture, catalogue_size, fetch_for_all
+from probes.estimate_rec_data import row_count
 from probes.estimate_record import Question, Traced, of_this_machine, version_asked
 from probes.estimate_trace import Setup
 from probes.estimate_work import (
+    MAX_WORKERS,
     STEPS,
     CardTask,
     Crew,
     KnobTask,
     SearchTask,
     knob_tasks,
+    run_before,
     run_cards,
     run_knobs,
     run_search,
@@ -48,12 +51,14 @@ def estimate(question: Question, early: Callable[[Estimate], None] = lambda know
     setup = make_setup(config, question.specs[0], question.torch_version)
     version = setup.torch_version
     ground = Ground(settings=parse_allocator_settings(setup.environ, version), torch_version=version)
-    tasks = _card_tasks(question.specs, setup, ground)
     listed = list(changes(setup.config, setup.spec)) if question.more else []
-    others = knob_tasks(setup, ground, listed)
     fetch_for_all(setup.shape)
-    crew = Crew(2 * len(tasks) + len(others) if question.more else len(tasks))
+    crew = Crew(MAX_WORKERS if question.more else len(same_kernels(question.specs)))
     try:
+        # In a worker: a process whose autograd has run cannot be forked.
+        setup = replace(setup, before=crew.submit(run_before, setup)())
+        tasks = _card_tasks(question.specs, setup, ground)
+        others = knob_tasks(setup, ground, listed)
         results = [wait() for wait in [crew.submit(run_cards, task) for task in tasks]]
         cards = {card.gpu: card for result in results for card in result.cards}
         parts = results[0].parts
@@ -105,10 +110,7 @@ def _card_tasks(specs: Sequence[GpuSpec], setup: Setup, ground: Ground) -> list[
 
 
 def _on_one_card(config: Config) -> Config:
-    """One rank's share. Stages other than the teacher's have no language model to estimate."""
-    if config.stage != "teacher":
-        other = "An estimate is of the teacher's step; the recommender's training runs with `ilora-diag train stage=rec"
-        raise ConfigError("stage", config.stage, "teacher", f"{other} --device virtual:NAME`, and tells its memory")
+    """One rank's share."""
     train = config.train
     if train.devices * train.num_nodes == 1:
         return config
@@ -124,7 +126,9 @@ def _assumptions(config: Config, version: str) -> Iterator[str]:
             "host, and loading them may take less"
         )
     if config.rec.checkpoint is None:
-        yield "the recommender is loaded; the run trains it first (no rec.checkpoint), and cache of that is left"
+        yield "the recommender is trained first, in the same process (no rec.checkpoint): its cache is counted"
+        if assumption := row_count(config).assumption:
+            yield assumption
     if config.train.devices * config.train.num_nodes > 1:
         yield "one rank's memory; gradient buckets and NCCL of more ranks are not counted"
     yield from of_this_machine(version)

@@ -16,7 +16,7 @@ from probes.estimate_unlimited import unlimited_card
 from probes.trace import Trace, spoken_marks
 from probes.virtual import Machine
 
-_PASSES, _FIRST_BATCHES = 2, 2
+PASSES, _FIRST_BATCHES = 2, 2
 """What is traced of a training: two passes of two batches, the last batch and a validation each. The first step makes
 the optimizer's states; the last batch of a pass is a smaller one, which leaves other gaps in the cache: without it
 reserved bytes were up to 13 % too low. Thirty whole trainings of random shapes reserved what these do. Where the rows
@@ -42,14 +42,19 @@ class RecSetup:
     environ: Mapping[str, str]
 
 
-def trace_recommender(setup: RecSetup, config: Config) -> Trace:
+def trace_recommender(setup: RecSetup, config: Config, *, passes: int = PASSES) -> Trace:
     """Train for a few steps and validate.
+
+    Args:
+        setup: what to train on.
+        config: of the recommender and its histories.
+        passes: so many, and another where the rows do not fill two batches. One leaves the cache that two leave.
 
     Raises:
         ConfigError: a shape that the architecture cannot have, or too few items.
         NotCarriedError: the device cannot carry the architecture.
     """
-    passes = _PASSES + (setup.rows.train < _FIRST_BATCHES * config.rec.batch_size)
+    passes += setup.rows.train < _FIRST_BATCHES * config.rec.batch_size
     rec = changed(changed(config, "rec.max_epochs", passes), "rec.patience", passes).rec
     data = stand_in(config, setup.num_items, setup.rows)
     with unlimited_card(setup.spec, torch_version=setup.torch_version, environ=setup.environ) as machine:

@@ -28,6 +28,7 @@ from ilora.schedule import make_optimizer
 from ilora_diag.hardware.gpus import GpuSpec
 from ilora_diag.schema import Category
 from probes.estimate_batch import longest_batch
+from probes.estimate_before import preceded
 from probes.estimate_eval import Evaluated, evaluate
 from probes.estimate_eval_decode import IrregularError, with_evaluation
 from probes.estimate_model import Architecture, check_positions, make_llm
@@ -51,6 +52,7 @@ class Setup:
         spec: the card.
         torch_version: whose rules are modelled.
         environ: variables the allocator and libraries read.
+        before: what runs in the same process before the teacher is loaded; it stands in front of every trace.
     """
 
     config: Config
@@ -59,6 +61,7 @@ class Setup:
     spec: GpuSpec
     torch_version: str
     environ: Mapping[str, str]
+    before: Trace | None = None
 
 
 class Bench:
@@ -160,7 +163,8 @@ class Bench:
         self.is_clean = frozenset(ledger.live_at(len(ledger.events))) == self._live
         if found is None:
             return self.trace(config, steps=steps, evaluation=True, whole=True)
-        return replace(found, attention=tuple((name, num) for name, num in attention.items() if num))
+        found = replace(found, attention=tuple((name, num) for name, num in attention.items() if num))
+        return preceded(found, self.setup.before)
 
     def run_steps(self, config: Config, steps: int) -> None:
         """Train for so many optimizer steps."""

@@ -87,8 +87,8 @@ _ASSUMPTIONS = (
         r"読み込み時のメモリはこれより少ないことがある",
     ),
     (
-        r"the recommender is loaded; the run trains it first \(no rec\.checkpoint\), and cache of that is left",
-        r"推薦モデルは読み込み済みとした。実行時は先に学習する（rec.checkpoint なし）ため、そのキャッシュが残る",
+        r"the recommender is trained first, in the same process \(no rec\.checkpoint\): its cache is counted",
+        r"推薦モデルは同じプロセスで先に学習する（rec.checkpoint なし）とし、残るキャッシュも含めた",
     ),
     (
         r"one rank's memory; gradient buckets and NCCL of more ranks are not counted",
