@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import replace
 
-from ilora.config import Config, check_catalogue
+from ilora.config import Config, ConfigError, check_catalogue
 from ilora_diag.hardware.gpus import GpuSpec
 from ilora_diag.memory.settings import parse_allocator_settings
 from ilora_diag.schema import Estimate
@@ -88,6 +88,9 @@ def estimate(question: Question, early: Callable[[Estimate], None] = lambda know
 
 def make_setup(config: Config, spec: GpuSpec, torch_version: str) -> Setup:
     """What the benches are built of; raises as `estimate`."""
+    if config.stage != "teacher":
+        hint = "Of the recommender there is `ilora-diag estimate stage=rec`, and `ilora-diag train stage=rec`"
+        raise ConfigError("stage", config.stage, "teacher: what is traced here are its steps", hint)
     version = version_asked(torch_version)
     num_items = catalogue_size(config).num_items
     check_catalogue(config, num_items)

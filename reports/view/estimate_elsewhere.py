@@ -44,6 +44,8 @@ def elsewhere(story: EstimateStory) -> Section | None:
         "record": shell("ilora-diag", "snapshot", "snapshot.pickle"),
         "bisect": shell("ilora-diag", "bisect-oom", *story.estimate.typed, "--device", "cuda"),
     }
+    if story.is_recommender:  # of whose training there are no snapshots and no trials
+        del commands["snapshot"], commands["bisect"]
     lines = [f"# {words(f'estimate.observed.{key}')}\n{command}\n" for key, command in commands.items()]
     blocks += [Paragraph(text=words("estimate.observed.look")), Code(text="\n".join(lines), language="sh")]
     return Section(title=words("estimate.observed.title"), blocks=tuple(blocks), brief=True)

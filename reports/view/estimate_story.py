@@ -39,13 +39,18 @@ class EstimateStory:
         return spoken(self.card)
 
     @property
+    def is_recommender(self) -> bool:
+        """Whether it is of stage=rec."""
+        return dict(self.estimate.settings).get("stage") == "rec"
+
+    @property
     def subject(self) -> str:
         """What was estimated, by the name people know it by."""
         settings = dict(self.estimate.settings)
         script = settings.get("script")
         if isinstance(script, str):
             return script
-        if settings.get("stage") == "rec":
+        if self.is_recommender:
             return self.words("estimate.subject.rec")
         names = (settings.get("llm.name"), settings.get("llm.preset"))
         found = next((name for name in names if isinstance(name, str) and name), None)

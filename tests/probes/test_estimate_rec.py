@@ -18,6 +18,7 @@ from ilora_diag.hardware.gpus import find_gpu, with_memory
 from ilora_diag.memory.settings import AllocatorSettings
 from ilora_diag.schema import Category, Estimate, Unavailable, from_json
 from probes.estimate_cards import Ground, answer, fits_at_ease, without_limit
+from probes.estimate_compose import make_setup
 from probes.estimate_parts import take_apart
 from probes.estimate_rec import trace_recommender
 from probes.estimate_rec_compose import RecTraces, estimate_recommender, make_rec_setup, rec_changes
@@ -141,6 +142,8 @@ def test_what_cannot_be_answered_says_why() -> None:
     narrow = configured("rec.arch=caser", "data.max_history=3")
     with pytest.raises(ConfigError, match="at least 4 items"):
         trace_recommender(make_rec_setup(narrow, H100, "2.13.0"), narrow)
+    with pytest.raises(ConfigError, match="estimate stage=rec"):
+        make_setup(configured(), H100, "2.13.0")
     with pytest.raises(ConfigError, match="trains nothing"):
         make_rec_setup(configured("rec.checkpoint=trained.safetensors"), H100, "2.13.0")
 

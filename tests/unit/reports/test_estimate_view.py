@@ -314,6 +314,16 @@ def test_incident_2_is_answered_with_the_difference_and_commands(opt: Estimate) 
         assert command in texts[-1].splitlines()
 
 
+def test_of_a_recommender_no_command_is_named_that_is_of_teachers_alone(opt: Estimate) -> None:
+    typed = ("stage=rec", "rec.batch_size=64")
+    found = replace(opt, settings=(("stage", "rec"),), typed=typed, observed_bytes=16 * GIB)
+    text = render_document(estimate_document(found, "en"))
+    assert "recommender step" in text
+    assert "nvidia-smi" in text
+    assert "snapshot snapshot.pickle" in text
+    assert not [line for line in text.splitlines() if line.startswith("ilora-diag") and "stage=rec" in line]
+
+
 def test_more_than_the_card_has_is_another_card(opt: Estimate) -> None:
     for observed, said in ((opt.cards[0].memory_bytes, False), (opt.cards[0].memory_bytes + MIB, True)):
         text = render_document(estimate_document(replace(opt, observed_bytes=observed), "en"))
