@@ -58,8 +58,8 @@ def estimate(
 ) -> None:
     """Say what a training step needs on a card, without a card, data or weights.
 
-    The configured teacher takes steps on a virtual CUDA device. Answered are peak allocated, reserved and card memory,
-    whether it fits, what the peak consists of, and what each change would buy.
+    The configured teacher (stage=rec: the recommender) takes steps on a virtual CUDA device. Answered are peak
+    allocated, reserved and card memory, whether it fits, what the peak consists of, and what each change would buy.
 
     Exit status: 0 it fits the first card; 1 it does not; 2 a setting, an option or a name was refused; 3 it cannot be
     told; 124 the deadline passed; 130 interrupted.
