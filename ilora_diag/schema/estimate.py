@@ -66,8 +66,8 @@ class CardEstimate:
         fits: unknown where the interval straddles the card's memory.
         oom: set where the modelled card was full.
         num_alloc_retries: times the allocator had to give back its cache to go on.
-        largest_batch_that_fits: of `train.batch_size` (stage=rec: `rec.batch_size`), everything else unchanged; 0 if not
-            even one sample fits.
+        largest_batch_that_fits: of `train.batch_size` (stage=rec: `rec.batch_size`), everything else unchanged; 0 if
+            not even one sample fits.
     """
 
     gpu: str
