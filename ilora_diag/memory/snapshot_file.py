@@ -31,10 +31,10 @@ __all__ = ["MAX_SNAPSHOT_BYTES", "RawSnapshot", "SnapshotFileError", "read_snaps
 MAX_SNAPSHOT_BYTES = 2 << 30
 """Larger pickles (after decompression) are refused unless the caller raises the limit."""
 
-_TIMES_BY_EVENTS = 1
-_TIMES_WHOLE = 5
-"""Memory to read and analyse by the length of the pickle, event by event and for what is held as Python objects
-(measured: benchmarks/RESULTS.md)."""
+_EVENT_BYTES = 120
+_TIMES_AS_OBJECTS = 5
+"""Memory that an event takes until it is analysed (99 to 103 bytes were measured), and that what is held as Python
+objects takes by its length in the file (benchmarks/RESULTS.md)."""
 
 _GZIP, _XZ, _BZIP2, _ZSTD = b"\x1f\x8b", b"\xfd7zXZ\x00", b"BZh", b"\x28\xb5\x2f\xfd"
 _NOT_READABLE = (OSError, EOFError, lzma.LZMAError, zlib.error)
@@ -73,8 +73,8 @@ def read_snapshot(
     Args:
         path: the file.
         max_bytes: refuse a pickle that is longer than this once decompressed.
-        free_bytes: memory that may be taken; reading takes several times the pickle's length, and one that would take
-            more than this is refused before it does. None: not known.
+        free_bytes: memory that may be taken; a file that would take more to read and analyse is refused before it
+            does. None: not known.
 
     Raises:
         SnapshotFileError: not a file, not a snapshot, hostile, damaged, too large, or of a layout not known here.
@@ -90,7 +90,7 @@ def read_snapshot(
                     return RawSnapshot(
                         path=file, **_unpickled(file, lambda stream: read_by_events(stream, watch=room.watch))
                     )
-            room.watch(scanned.num_bytes)
+            room.watch(scanned.num_bytes, scanned.num_bytes, 0)
             return RawSnapshot(
                 path=file, **_unpickled(file, lambda stream: checked_layout(PlainUnpickler(stream).load()))
             )
@@ -121,15 +121,21 @@ class _Room:
 
     def __init__(self, num_bytes: int, free_bytes: int | None) -> None:
         self._num_bytes, self._free_bytes = num_bytes, free_bytes
-        self.watch(0)
 
-    def watch(self, num_plain_bytes: int) -> None:
-        """Refuse the file before it takes more, as far as can be told when so much of it is held as Python objects."""
-        in_columns = self._num_bytes - num_plain_bytes
-        needed = in_columns * _TIMES_BY_EVENTS + num_plain_bytes * _TIMES_WHOLE
+    def watch(self, num_read: int, num_as_objects: int, num_events: int) -> None:
+        """Refuse the file before it takes more than there is.
+
+        Args:
+            num_read: bytes so far.
+            num_as_objects: of them, those that are held as Python objects.
+            num_events: made of the others; as many are expected of the same length to come.
+        """
+        to_come = self._num_bytes - num_read
+        num_expected = num_events + num_events * to_come // max(num_read - num_as_objects, 1)
+        needed = num_expected * _EVENT_BYTES + num_as_objects * _TIMES_AS_OBJECTS
         if self._free_bytes is not None and needed > self._free_bytes:
             raise DamageError(
-                f"holds {self._num_bytes} bytes, and reading it takes about {format_bytes(needed)} of memory or more, "
+                f"holds {self._num_bytes} bytes, and reading it takes about {format_bytes(needed)} of memory, "
                 f"of which {format_bytes(self._free_bytes)} are free here: read it on a larger machine, or record "
                 "fewer events (torch.cuda.memory._record_memory_history(max_entries=100000))"
             )

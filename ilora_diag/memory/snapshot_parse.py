@@ -8,7 +8,7 @@ from typing import NamedTuple
 from ilora_diag.memory.snapshot_checks import LIMIT
 from ilora_diag.memory.snapshot_events import ACTION_CODES, OOM, Events
 from ilora_diag.memory.snapshot_frames import Stacks
-from ilora_diag.memory.snapshot_memo import EMPTIED, FIRST_LIST, MEMOIZE, POP, Memo
+from ilora_diag.memory.snapshot_memo import MEMOIZE, POP, Memo
 from ilora_diag.memory.snapshot_patterns import compiled, get_instruction, memos_in, number_of
 from ilora_diag.memory.snapshot_template import GROUPS, NAMES, Template, learned
 
@@ -18,9 +18,7 @@ PERSISTENT = b"Q"
 _MAX_TEMPLATES = 8
 _MAX_REMEMBERED = 1 << 16
 _DICT, _SHORT_STRING = 0x7D, 0x8C
-_NEVER = compiled(b"(?!)")
-_USUAL: tuple[str, ...] = ("action", "frames")
-_EMPTY_SLOT = b"N" + MEMOIZE + POP
+_NO_TEMPLATE = Template(compiled(b"(?!)"), (), (), {})
 
 
 class _KnownList(NamedTuple):
@@ -44,10 +42,9 @@ class EventParser:
         self._templates: list[Template] = []
         self._names: dict[bytes, bytes] = {}
         self._codes = {b"\x8c" + bytes([len(action)]) + action.encode(): code for action, code in ACTION_CODES.items()}
-        self._strings: set[bytes] = set()
+        self._strings: dict[bytes, bytes] = {}  # -> what fetches it
         self._lists: dict[bytes | None, _KnownList] = {}
-        # Those that the usual event has: number, what is in the slot, what fills the slots of the event and the list.
-        self._usual: dict[bytes | None, tuple[int, int, bytes]] = {}
+        self._num_new = 0  # strings and lists met for the first time
         self._num_lists = 0
         self._integers: dict[bytes, int] = {b"": 0}
         self.events = Events(Stacks())
@@ -75,17 +72,16 @@ class EventParser:
             ReadWholeError: one fetches what is not in the memo.
         """
         # Some million times: the usual case is written out, and looks nothing up twice.
-        codes, integers, lists, slots = self._codes.get, self._integers.get, self._usual.get, self._memo.slots
+        codes, integers, slots = self._codes.get, self._integers.get, self._memo.slots
         rows: list[tuple[int, int, int, int, int, int]] = []
-        pattern, order = _NEVER, _USUAL
+        template = _NO_TEMPLATE
         while position < end and data[position] == _DICT:
-            match = pattern.match(data, position)
+            match = template.pattern.match(data, position)
             if match is None:
                 template, match = self._recognised(data, position)
-                if template is None or match is None:
+                if match is None:
                     break
-                pattern, order = template.pattern, template.order
-            action, addr, free, size_made, stream_made, time_made, memo, frames, list_memo = match.group(*GROUPS)
+            action, addr, free, size_made, stream_made, time_made, get = match.group(*GROUPS)
             code = codes(action)
             address_made = free if code == OOM else addr
             if code is None or not address_made:
@@ -96,28 +92,32 @@ class EventParser:
             time = number_of(time_made) if time_made else 0
             if not (0 <= address < LIMIT and 0 <= size < LIMIT and 0 <= time < LIMIT):
                 break
-            usual = lists(frames) if memo == list_memo == MEMOIZE and order == _USUAL else None
-            if usual and action[0] != _SHORT_STRING:
-                stack, slot, instructions = usual
-                slots.append(EMPTIED)
-                slots.append(slot)
+            key = match.group(*template.keyed)
+            known = template.known.get(key)
+            if known is not None:
+                stack, marks, instructions = known
+                slots.extend(marks)
                 out.append(instructions)
             else:
-                stack = self._with_memo(match, order, out)
+                stack = self._with_memo(match, template, key, out)
+            if get:
+                stack = self._list(get, out)
             rows.append((code, address, size, stream, time, stack))
             position = match.end()
         self.events.append_rows(rows)
         return position
 
-    def _recognised(self, data: bytes, position: int) -> tuple[Template | None, re.Match[bytes] | None]:
-        """The form of the event at a place, and what it finds there."""
+    def _recognised(self, data: bytes, position: int) -> tuple[Template, re.Match[bytes] | None]:
+        """The form of the event at a place, and what it finds there; nothing where that is none."""
         for template in self._templates:
             if match := template.pattern.match(data, position):
                 return template, match
         found = learned(data, position, self._names) if b"action" in self._names.values() else None
-        if found and len(self._templates) < _MAX_TEMPLATES:
+        if found is None:
+            return _NO_TEMPLATE, None
+        if len(self._templates) < _MAX_TEMPLATES:
             self._templates.append(found)
-        return found, found.pattern.match(data, position) if found else None
+        return found, found.pattern.match(data, position)
 
     def _integer(self, instruction: bytes) -> int:
         value = number_of(instruction) if instruction else 0
@@ -125,37 +125,42 @@ class EventParser:
             self._integers[instruction] = value
         return value
 
-    def _with_memo(self, match: re.Match[bytes], order: tuple[str, ...], out: list[bytes]) -> int:
-        """What the memo needs for an event, field by field; the number of its list of frames."""
-        action, memo, get = match.group("action", "memo", "get")
-        stack = 0
+    def _with_memo(
+        self, match: re.Match[bytes], template: Template, key: tuple[bytes | None, ...], out: list[bytes]
+    ) -> int:
+        """What the memo needs for an event, field by field; the number of the list of frames in it."""
+        first_slot, first, num_new, stack = len(self._memo), len(out), self._num_new, 0
+        action, memo = match.group("action", "memo")
         if memo:
             out.append(self._memo.empty(memo))
-        for field in order:
+        for field in template.order:
             if field == "frames":
-                stack = self._list(get, out) if get else self._frames(match, out)
+                stack = 0 if match["get"] else self._frames(match, out)
             elif field != "action":
                 self._value(match[field], out)
             elif action[0] == _SHORT_STRING:
                 self._value(match["whole_action"], out)
+        if memo in (None, MEMOIZE) and num_new == self._num_new and len(template.known) < _MAX_REMEMBERED:
+            template.known[key] = stack, self._memo.slots[first_slot:], b"".join(out[first:])
         return stack
 
     def _value(self, value: bytes, out: list[bytes]) -> None:
-        """A value that only matters for the memo; a string that stands in many events is kept there once."""
+        """A value that only matters for the memo; the first of equal strings is put into their slots."""
         if value[0] != _SHORT_STRING:
             self._memo.check(value)
             return
         string, memo = value[: 2 + value[1]], value[2 + value[1] :]
         if not memo:
             return
-        if string in self._strings:
-            out.append(self._memo.empty(memo))
-            return
-        if len(self._strings) < _MAX_REMEMBERED:
-            self._strings.add(string)
-        if string[2:] in NAMES:
-            self.name(get_instruction(len(self._memo)), string[2:])
-        out.append(string + self._memo.keep(memo) + POP)
+        get = self._strings.get(string)
+        if get is None:
+            self._num_new += 1
+            later = get_instruction(len(self._memo))
+            if len(self._strings) < _MAX_REMEMBERED:
+                self._strings[string] = later
+            if string[2:] in NAMES:
+                self.name(later, string[2:])
+        out.append((get or string) + self._memo.keep(memo) + POP)
 
     def _list(self, get: bytes, out: list[bytes]) -> int:
         """The number of a list that was made before."""
@@ -185,11 +190,10 @@ class EventParser:
         self._memo.check(frames or b"")
         if len(self._lists) < _MAX_REMEMBERED and all(each == MEMOIZE for each in inner):
             self._lists[frames] = _KnownList(number, get, len(inner))
-            if memo == MEMOIZE and not inner:
-                self._usual[frames] = number, FIRST_LIST + number, _EMPTY_SLOT + get + MEMOIZE + POP
         return number
 
     def _new_list(self, instructions: bytes, out: list[bytes]) -> int:
         self._num_lists += 1
+        self._num_new += 1
         out.append(instructions + PERSISTENT + POP)
         return self._num_lists

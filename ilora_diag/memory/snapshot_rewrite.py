@@ -49,11 +49,18 @@ class Rewritten:
         self,
         stream: BinaryIO,
         *,
-        watch: Callable[[int], None] = lambda _: None,
+        watch: Callable[[int, int, int], None] = lambda *_: None,
         chunk_bytes: int = CHUNK_BYTES,
         margin_bytes: int = MARGIN_BYTES,
     ) -> None:
-        """Args: `watch` is told `num_plain_bytes` now and then; the others say how much is held at a time."""
+        """The start of a stream.
+
+        Args:
+            stream: from the pickle's first byte on.
+            watch: told before more is passed on: bytes so far, those of them not taken out, events taken out.
+            chunk_bytes: how much of the stream is held at a time.
+            margin_bytes: length that no event has.
+        """
         self._stream, self._watch = stream, watch
         self._chunk_bytes, self._margin_bytes = chunk_bytes, margin_bytes
         self._data, self._position, self._ended = b"", 0, False
@@ -65,7 +72,7 @@ class Rewritten:
         self.runs: list[EventRun] = []
         self.stacks = array("I", [0])
         self._is_run_open = False
-        self.num_plain_bytes = 0
+        self._num_read = self.num_plain_bytes = 0
 
     def peek(self, _size: int) -> bytes:
         """What comes next, as much as is at hand: whole instructions."""
@@ -91,13 +98,14 @@ class Rewritten:
             if not self._ended:
                 chunk = self._stream.read(max(self._chunk_bytes, self._wanted))
                 self._ended = not chunk
+                self._num_read += len(chunk)
                 self._data, self._position = self._data[self._position :] + chunk, 0
             self._rewrite()
             if self._ended and not self._out and self._position < len(self._data):
                 raise DamageError("is damaged, or it changed while it was read")
         block = b"".join(self._out)
         self._out.clear()
-        self._watch(self.num_plain_bytes)
+        self._watch(self._num_read - len(self._data) + self._position, self.num_plain_bytes, len(self.parser.events))
         return block
 
     def _rewrite(self) -> None:

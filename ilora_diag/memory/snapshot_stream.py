@@ -56,7 +56,7 @@ class _EventUnpickler(PlainUnpickler):
 def read_by_events(
     stream: BinaryIO,
     *,
-    watch: Callable[[int], None] = lambda _: None,
+    watch: Callable[[int, int, int], None] = lambda *_: None,
     chunk_bytes: int = CHUNK_BYTES,
     margin_bytes: int = MARGIN_BYTES,
 ) -> dict[str, Any]:
@@ -64,7 +64,8 @@ def read_by_events(
 
     Args:
         stream: from the pickle's first byte on.
-        watch: told now and then how many bytes were not recognised as events; those are held as Python objects.
+        watch: told now and then how many bytes were read, how many of them are held as Python objects, and how many
+            events the others made.
         chunk_bytes: how much of the stream is held at a time.
         margin_bytes: length that no event has.
 

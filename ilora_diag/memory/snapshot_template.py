@@ -8,6 +8,7 @@ they are learned from the file.
 from __future__ import annotations
 
 import re
+from array import array
 from collections.abc import Mapping
 from dataclasses import dataclass
 
@@ -18,12 +19,15 @@ _INTEGERS = ("addr", "device_free", "size", "stream", "time_us")
 NAMES = frozenset(name.encode() for name in ("action", "frames", *_INTEGERS, *ACTIONS))
 """Strings that matter in an event: the names of fields, and the actions."""
 
-GROUPS = ("action", "addr", "device_free", "size", "stream", "time_us", "memo", "frames", "list_memo")
+GROUPS = ("action", "addr", "device_free", "size", "stream", "time_us", "get")
 """What a template's pattern finds of an event that matters: empty or None where the event has it not."""
 
 # A stack's frames: fetched, or dicts of what is fetched.
-_FRAMES = either(b"(?:j....)++", b"(?:h.)++", rb"\}" + MEMOS + rb"?\(" + either(GETS, SCALAR) + b"*+u") + b"++"
-_LIST = rb"\](?P<list_memo>" + MEMOS + rb")?+(?:\((?P<frames>" + _FRAMES + b")e)?+"
+_MADE_FRAME = rb"\}" + MEMOS + rb"?\(" + either(GETS, SCALAR) + b"*+u"
+_FRAMES = either(
+    rb"\(" + either(b"(?:j....)++", b"(?:h.)++", _MADE_FRAME) + b"++e", either(b"j....", b"h.", _MADE_FRAME) + b"a"
+)
+_LIST = rb"\](?P<list_memo>" + MEMOS + rb")?+(?P<frames>" + _FRAMES + b")?+"
 _OTHER_VALUE = either(SCALAR, GETS, SHORT_STRING + MEMOS + b"?")
 _ACTION = rb"\x8c" + either(*(re.escape(bytes([len(action)]) + action.encode()) for action in ACTIONS))
 # Where the next instruction shows that the dict is complete, and one of several things or of a list.
@@ -40,11 +44,16 @@ class Template:
 
     Attributes:
         pattern: matches an event. Its groups are those of `GROUPS`, and the fields that do not matter by place.
-        order: the groups of those fields that may hold something for the memo, as they stand.
+        order: those fields that may hold something for the memo, as they stand.
+        keyed: the groups that tell what they hold, and the group of the memo slot of the dict itself.
+        known: filled by the reader: what the `keyed` groups held -> number of the list of frames, what is known of the
+            memo slots that the event takes, and the instructions that fill these.
     """
 
     pattern: re.Pattern[bytes]
     order: tuple[str, ...]
+    keyed: tuple[str, ...]
+    known: dict[tuple[bytes | None, ...], tuple[int, array[int], bytes]]
 
 
 def learned(data: bytes, position: int, names: Mapping[bytes, bytes]) -> Template | None:
@@ -85,11 +94,11 @@ def _template(names: list[str], keys: list[bytes]) -> Template:
         else:
             parts.append(_group(order[-1], _OTHER_VALUE))
     parts.append(_END)
-    absent = [name for name in (*_INTEGERS, "frames") if name not in names]
-    parts += [_group(name, b"") for name in absent]
-    if "frames" in absent:
-        parts += [_group(name, b"") for name in ("list", "list_memo", "get")]
-    return Template(compiled(b"".join(parts)), tuple(order))
+    parts += [_group(name, b"") for name in _INTEGERS if name not in names]
+    if "frames" not in names:
+        parts.append(_group("get", b""))
+    keyed = ["memo", *({"action": "whole_action", "frames": "list"}.get(field, field) for field in order)]
+    return Template(compiled(b"".join(parts)), tuple(order), tuple(keyed), {})
 
 
 def _group(name: str, pattern: bytes) -> bytes:

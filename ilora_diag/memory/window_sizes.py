@@ -16,18 +16,21 @@ def size_blocks(window: Window, settings: Mapping[str, Any]) -> None:
     blocks, rounded = window.blocks, rounding(settings)
     max_split = settings.get("max_split_size", -1)
     max_split = max_split if isinstance(max_split, int) and 0 < max_split < 1 << 60 else None
-    changes: list[tuple[int, int, int]] = []  # (event, 0 release or 1 allocation, block)
+    changes: list[
+        int
+    ] = []  # event, 0 release or 1 allocation, and block in one number: less than half of a tuple's room
     for index in range(len(blocks)):
         size = rounded(blocks.requested[index])
         if not blocks.size[index]:
             blocks.size[index] = size
         if size > SMALL_BYTES:
-            changes.append((blocks.start[index], 1, index))
-            changes.append((blocks.released[index], 0, index))
+            changes.append((blocks.start[index] - BEFORE) << 41 | 1 << 40 | index)
+            changes.append((blocks.released[index] - BEFORE) << 41 | index)
     changes.sort()
     layout = _Layout(window, max_split)
     moment = BEFORE
-    for event, is_start, index in changes:
+    for change in changes:
+        event, is_start, index = (change >> 41) + BEFORE, change >> 40 & 1, change & (1 << 40) - 1
         if event >= window.num_events:
             break
         if event > BEFORE:
