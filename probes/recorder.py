@@ -256,7 +256,7 @@ def recorded_cuda() -> Iterator[Station]:
     with recording(books):
         station = Station(
             device="cuda",
-            spec=_card(0),
+            spec=this_card(),
             is_real=True,
             torch_version=torch.__version__.partition("+")[0],
             ledger=books.ledger,
@@ -266,11 +266,11 @@ def recorded_cuda() -> Iterator[Station]:
             refused=books.refused,
             num_alloc_retries=lambda: int(torch.cuda.memory_stats()["num_alloc_retries"]),
         )
-        station.finish = lambda: setattr(station, "spec", _card(torch.cuda.memory_reserved()))
+        station.finish = lambda: setattr(station, "spec", this_card(torch.cuda.memory_reserved()))
         yield station
 
 
-def _card(reserved_bytes: int) -> GpuSpec:
+def this_card(reserved_bytes: int = 0) -> GpuSpec:
     """The current card as it says itself; what is in use beside the allocator counts as context."""
     free, total = torch.cuda.mem_get_info()
     properties = torch.cuda.get_device_properties()

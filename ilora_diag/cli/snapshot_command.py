@@ -10,6 +10,7 @@ from pathlib import Path
 from ilora_diag.cli.estimate_command import NO_ANSWER
 from ilora_diag.cli.exit_codes import CommandError, ExitCode
 from ilora_diag.cli.show import on_terminal
+from ilora_diag.cli.sizes import typed_size
 from ilora_diag.cli.streams import Lang, chosen_lang, emit, note
 from ilora_diag.engine.estimate_run import EstimateError
 from ilora_diag.engine.host_memory import free_host_memory
@@ -23,6 +24,9 @@ from reports.markdown import render_document
 from reports.messages import Words
 from reports.view.snapshot import snapshot_document
 
+_DEFAULT_CARD, _VIRTUAL = "h100", "virtual:"
+_NO_ANSWER = {**NO_ANSWER, "no device": ExitCode.PRECONDITION}
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class SnapshotRequest:
@@ -30,12 +34,12 @@ class SnapshotRequest:
 
     args: tuple[str, ...]
     config: str | None = None
-    gpu: str = "h100"
+    gpu: str | None = None
     memory: str | None = None
     dump: Path | None = None
     as_json: bool = False
     as_markdown: bool = False
-    device: int | None = None
+    device: str | None = None
     top: int = 10
     figure: Path | None = None
     max_size: str = "2GiB"
@@ -51,7 +55,9 @@ def run_snapshot(request: SnapshotRequest, *, lang: Lang | None) -> ExitCode:
     if request.as_json and request.as_markdown:
         raise CommandError("--json and --md exclude each other", ExitCode.USAGE)
     if not is_configuration(request):
-        return _show(_file(request.args), request, lang=lang)
+        file = _file(request.args)
+        _only_of_settings(request)
+        return _show(file, request, lang=lang)
     if request.dump is not None:
         return _show(_recorded(request, request.dump), request, lang=lang)
     with tempfile.TemporaryDirectory(prefix="ilora-diag-") as folder:
@@ -64,19 +70,46 @@ def is_configuration(request: SnapshotRequest) -> bool:
     return request.config is not None or (bool(settings) and len(settings) == len(request.args))
 
 
+def _only_of_settings(request: SnapshotRequest) -> None:
+    """What records settings has nothing to do with a file. It is refused there, since its absence would not be seen."""
+    for name, value in (("--gpu", request.gpu), ("--memory", request.memory), ("--dump", request.dump)):
+        if value is not None:
+            raise CommandError(f"{name} {value}: only settings are recorded, not {request.args[0]}", ExitCode.USAGE)
+
+
+def _card(request: SnapshotRequest) -> str | None:
+    """The virtual card to record on; None: the real one."""
+    asked = request.device
+    if asked is None or asked.isdecimal():
+        return request.gpu or _DEFAULT_CARD
+    if asked.startswith(_VIRTUAL) and asked != _VIRTUAL:
+        named = asked.removeprefix(_VIRTUAL)
+    elif asked == "cuda":
+        named = None
+    else:
+        text = "allowed is cuda, virtual:NAME, such as virtual:t4, or the number of a device in a file"
+        raise CommandError(f"--device {asked}: {text}", ExitCode.USAGE)
+    for name, value in (("--gpu", request.gpu), ("--memory", request.memory if named is None else None)):
+        if value is not None:
+            raise CommandError(f"{name} is of a modelled card, and --device {asked} names another", ExitCode.USAGE)
+    return named
+
+
 def _recorded(request: SnapshotRequest, file: Path) -> Path:
     """Record the configuration into the file; running out of memory is an answer, said on stderr."""
-    try:
-        memory = None if request.memory is None else parse_bytes(request.memory)
-    except UnitError as error:
-        raise CommandError(f"--memory {error}", ExitCode.USAGE) from error
+    if not file.absolute().parent.is_dir():
+        raise CommandError(f"--dump {file}: there is no folder {file.parent}", ExitCode.USAGE)
     asked = RecordRequest(
-        overrides=request.args, config=request.config, gpu=request.gpu, memory_bytes=memory, file=file.resolve()
+        overrides=request.args,
+        config=request.config,
+        gpu=_card(request),
+        memory_bytes=None if request.memory is None else typed_size("--memory", request.memory),
+        file=file.resolve(),
     )
     try:
         full = record_configuration(asked)
     except EstimateError as error:
-        raise CommandError(str(error), NO_ANSWER.get(error.kind, ExitCode.FAILURE)) from error
+        raise CommandError(str(error), _NO_ANSWER.get(error.kind, ExitCode.FAILURE)) from error
     if full:
         note(full)
     return file
@@ -91,7 +124,7 @@ def _show(file: Path, request: SnapshotRequest, *, lang: Lang | None) -> ExitCod
         raise CommandError(f"--max-size {error}", ExitCode.USAGE) from error
     except SnapshotFileError as error:
         raise CommandError(str(error), ExitCode.USAGE) from error
-    snapshot = _only(found, request.device, file)
+    snapshot = _only(found, request, file)
     if not request.full_paths:
         snapshot = redact(snapshot, this_identity())
     if request.figure is not None:
@@ -118,13 +151,16 @@ def _file(args: tuple[str, ...]) -> Path:
     return file
 
 
-def _only(snapshot: Snapshot, device: int | None, file: Path) -> Snapshot:
-    if device is None:
+def _only(snapshot: Snapshot, request: SnapshotRequest, file: Path) -> Snapshot:
+    asked = request.device
+    if asked is None or (is_configuration(request) and not asked.isdecimal()):
         return snapshot
-    kept = tuple(one for one in snapshot.devices if one.index == device)
+    there = ", ".join(str(one.index) for one in snapshot.devices) or "none"
+    if not asked.isdecimal():
+        raise CommandError(f"--device {asked}: allowed is the number of a device in {file}: {there}", ExitCode.USAGE)
+    kept = tuple(one for one in snapshot.devices if one.index == int(asked))
     if not kept:
-        there = ", ".join(str(one.index) for one in snapshot.devices) or "none"
-        raise CommandError(f"--device {device}: {file} has nothing of it; devices in it: {there}", ExitCode.USAGE)
+        raise CommandError(f"--device {asked}: {file} has nothing of it; devices in it: {there}", ExitCode.USAGE)
     return replace(snapshot, devices=kept)
 
 

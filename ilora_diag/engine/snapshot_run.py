@@ -1,4 +1,4 @@
-"""Recording a configuration's steps on a virtual card into a snapshot file, in a process of its own."""
+"""Recording a configuration's steps on a card into a snapshot file, in a process of its own."""
 
 from __future__ import annotations
 
@@ -20,14 +20,14 @@ class RecordRequest:
     Attributes:
         overrides: `key=value` arguments.
         config: a YAML file, or a preset's name.
-        gpu: name of the card.
+        gpu: name of the virtual card; None: the real one.
         memory_bytes: of the card; None: its own.
         file: where the snapshot goes.
     """
 
     overrides: tuple[str, ...] = ()
     config: str | None = None
-    gpu: str
+    gpu: str | None
     memory_bytes: int | None = None
     file: Path
 
@@ -41,7 +41,7 @@ def record_configuration(request: RecordRequest) -> str:
     memory = None if request.memory_bytes is None else str(request.memory_bytes)
     options = (
         ("--config", request.config),
-        ("--gpu", request.gpu),
+        ("--device", "cuda") if request.gpu is None else ("--gpu", request.gpu),
         ("--memory", memory),
         ("--file", str(request.file)),
     )

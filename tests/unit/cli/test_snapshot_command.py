@@ -12,6 +12,7 @@ from types import SimpleNamespace
 from typing import Any
 
 import pytest
+import torch
 
 from ilora_diag.schema import Snapshot, from_json
 
@@ -108,6 +109,14 @@ def test_a_figure_is_written_where_asked_and_nothing_else(folder: Path) -> None:
         (("leak.pickle", "--max-size", "1GB"), "ambiguous"),
         (("leak.pickle", "--json", "--md"), "exclude each other"),
         (("leak.pickle", "--figure", "no/such/folder.svg"), "cannot be written"),
+        (("leak.pickle", "--device", "cuda"), "--device cuda: allowed is the number of a device in leak.pickle: 0"),
+        (("leak.pickle", "--gpu", "t4"), "--gpu t4: only settings are recorded, not leak.pickle"),
+        (("llm=tiny", "--device", "tpu"), "--device tpu: allowed is cuda, virtual:NAME, such as virtual:t4, or"),
+        (("llm=tiny", "--device", "virtual:"), "--device virtual:: allowed is cuda, virtual:NAME"),
+        (("llm=tiny", "--device", "virtual:t4", "--gpu", "h100"), "--device virtual:t4 names another"),
+        (("llm=tiny", "--device", "cuda", "--memory", "8GiB"), "--memory is of a modelled card"),
+        (("llm=tiny", "--device", "virtual:t44"), "nearest: t4"),
+        (("llm=tiny", "--dump", "no/such/x.pickle"), "--dump no/such/x.pickle: there is no folder no/such"),
     ],
 )
 def test_bad_input_is_two_and_named(folder: Path, args: tuple[str, ...], complaint: str) -> None:
@@ -132,3 +141,21 @@ def test_a_file_without_events_is_told_and_has_no_course_to_draw(folder: Path, r
     assert (drawn.returncode, "no events to draw" in drawn.stderr) == (1, True)
     (folder / "empty.pickle").write_bytes(pickle.dumps({"segments": [], "device_traces": []}, protocol=4))
     assert run("empty.pickle", cwd=folder).stdout == "The snapshot holds no memory and no events.\n"
+
+
+def test_settings_are_recorded_on_the_card_that_is_named(folder: Path) -> None:
+    settings = ("llm=tiny-opt", "data.source=synthetic", "data.max_seq_len=64", "train.batch_size=2")
+    result = run(*settings, "--device", "virtual:t4", "--json", "--dump", "kept.pickle", cwd=folder)
+    assert (result.returncode, result.stderr) == (0, "")
+    recorded = from_json(Snapshot, result.stdout)
+    assert recorded.devices[0].peak.allocated_bytes > 1 << 20
+    again = from_json(Snapshot, run("kept.pickle", "--json", "--device", "0", cwd=folder).stdout)
+    assert again.devices == recorded.devices
+
+
+@pytest.mark.skipif(torch.version.cuda is not None, reason="says what a build without CUDA is told")
+def test_without_a_card_it_is_said_so_and_a_virtual_one_proposed(folder: Path) -> None:
+    result = run("llm=tiny", "--device", "cuda", cwd=folder)
+    assert (result.returncode, result.stdout) == (4, "")
+    assert "--device cuda: torch sees no CUDA device here (torch" in result.stderr
+    assert "say --device virtual:NAME" in result.stderr
