@@ -18,6 +18,7 @@ PERSISTENT = b"Q"
 _MAX_TEMPLATES = 8
 _MAX_REMEMBERED = 1 << 16
 _DICT, _SHORT_STRING = 0x7D, 0x8C
+_TIME_LENGTH = 9  # a LONG1 of seven bytes, as every time of our days takes
 _NO_TEMPLATE = Template(compiled(b"(?!)"), (), (), {})
 
 
@@ -46,7 +47,7 @@ class EventParser:
         self._lists: dict[bytes | None, _KnownList] = {}
         self._num_new = 0  # strings and lists met for the first time
         self._num_lists = 0
-        self._integers: dict[bytes, int] = {b"": 0}
+        self._integers: dict[bytes, int] = {}
         self.events = Events(Stacks())
 
     def name(self, get: bytes, string: bytes) -> None:
@@ -72,7 +73,7 @@ class EventParser:
             ReadWholeError: one fetches what is not in the memo.
         """
         # Some million times: the usual case is written out, and looks nothing up twice.
-        codes, integers, slots = self._codes.get, self._integers.get, self._memo.slots
+        codes, integers, slots, from_bytes = self._codes.get, self._integers.get, self._memo.slots, int.from_bytes
         rows: list[tuple[int, int, int, int, int, int]] = []
         template = _NO_TEMPLATE
         while position < end and data[position] == _DICT:
@@ -86,10 +87,16 @@ class EventParser:
             address_made = free if code == OOM else addr
             if code is None or not address_made:
                 break
-            address = integers(address_made) or self._integer(address_made)
-            size = integers(size_made) or self._integer(size_made)
-            stream = integers(stream_made) or self._integer(stream_made)
-            time = number_of(time_made) if time_made else 0
+            address = integers(address_made)
+            if address is None:
+                address = self._integer(address_made)
+            size = integers(size_made)
+            if size is None:
+                size = self._integer(size_made)
+            stream = integers(stream_made)
+            if stream is None:
+                stream = self._integer(stream_made)
+            time = from_bytes(time_made[2:], "little") if len(time_made) == _TIME_LENGTH else self._integer(time_made)
             if not (0 <= address < LIMIT and 0 <= size < LIMIT and 0 <= time < LIMIT):
                 break
             key = match.group(*template.keyed)
@@ -120,9 +127,9 @@ class EventParser:
         return found, found.pattern.match(data, position)
 
     def _integer(self, instruction: bytes) -> int:
-        value = number_of(instruction) if instruction else 0
-        if len(self._integers) < _MAX_REMEMBERED:
-            self._integers[instruction] = value
+        if len(self._integers) >= _MAX_REMEMBERED:
+            self._integers.clear()
+        value = self._integers[instruction] = number_of(instruction) if instruction else 0
         return value
 
     def _with_memo(

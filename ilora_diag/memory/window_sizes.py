@@ -28,10 +28,10 @@ def size_blocks(window: Window, settings: Mapping[str, Any]) -> None:
             changes.append((blocks.released[index] - BEFORE) << 41 | index)
     changes.sort()
     layout = _Layout(window, max_split)
-    moment = BEFORE
+    moment, num_events = BEFORE, window.num_events
     for change in changes:
         event, is_start, index = (change >> 41) + BEFORE, change >> 40 & 1, change & (1 << 40) - 1
-        if event >= window.num_events:
+        if event >= num_events:
             break
         if event > BEFORE:
             layout.advance(moment, event)
