@@ -21,15 +21,19 @@ MAX_DEPTH = 6
 # Below this part of the whole a cell is a line: such modules share one cell.
 _SMALLEST = 0.006
 # The part of the whole from which a cell takes a line of text, at the height of the figure.
-_READABLE = 0.024
+_READABLE = 0.03
 # Light enough for dark text, dark and light by turns so that columns stay apart in black and white.
 _COLUMNS = ("#D8DEE4", "#9CCBEB", "#F6D08B", "#A6DCC8", "#E9BFD6")
+_OWN = "#F4F6F8"
 _WIDTH_OF_A_LETTER_IN = 0.062
 
 
 @dataclass(frozen=True, slots=True)
 class Cell:
-    """A rectangle: column, top and height as parts of the whole, and what it stands for. Without a name: the rest."""
+    """A rectangle: column, top and height as parts of the whole, and what it stands for. Without a name: the rest.
+
+    `own`: what the module to its left has beside the modules in it.
+    """
 
     column: int
     top: float
@@ -37,6 +41,7 @@ class Cell:
     name: str
     num_modules: int
     size_bytes: int
+    own: bool = False
 
 
 def available(estimate: Estimate) -> bool:
@@ -80,12 +85,15 @@ def _cells(branch: Branch, column: int, top: float, whole: int) -> Iterator[Cell
     rest = sum(child.size_bytes for child in small)
     if rest >= _SMALLEST * whole:
         yield Cell(column + 1, top, rest / whole, "", len(small), rest)
+        top += rest / whole
+    if branch.children and branch.own_bytes >= _READABLE * whole:
+        yield Cell(column + 1, top, branch.own_bytes / whole, branch.path, 1, branch.own_bytes, own=True)
 
 
 def _draw_cell(axes: Axes, cell: Cell, words: Words, letters: int) -> None:
     from matplotlib.patches import Rectangle
 
-    colour = _COLUMNS[cell.column % len(_COLUMNS)]
+    colour = _OWN if cell.own else _COLUMNS[cell.column % len(_COLUMNS)]
     corner = (cell.column, cell.top)
     axes.add_patch(Rectangle(corner, 1, cell.height, facecolor=colour, edgecolor="white", linewidth=1.2))
     if cell.height < _READABLE:
@@ -104,6 +112,8 @@ def _draw_cell(axes: Axes, cell: Cell, words: Words, letters: int) -> None:
 
 
 def _name(cell: Cell, words: Words) -> str:
+    if cell.own:
+        return words("estimate.icicle.own") if cell.name else words("estimate.module.root")
     if cell.column == 0 and not cell.name:
         return words("estimate.icicle.all")
     if not cell.name:

@@ -82,7 +82,7 @@ def draw(device: SnapshotDevice, words: Words) -> Figure:
 def _mark_peak(axes: Axes, device: SnapshotDevice, height: float, words: Words) -> None:
     event = device.peak.allocated_event
     on_left = event <= device.num_events / 2
-    axes.plot(event, height, "o", color=INK, markersize=5, zorder=5)
+    axes.plot(event, height, "o", color=INK, markersize=5, zorder=5, clip_on=False)
     box = {"boxstyle": "round,pad=0.2", "facecolor": "white", "edgecolor": "none", "alpha": 0.85}
     axes.annotate(
         words("snapshot.timeline.peak", size=format_bytes(device.peak.allocated_bytes)),

@@ -87,7 +87,7 @@ def _mark_peak(axes: Axes, curve: Sequence[CurvePoint], heights: Sequence[float]
     text = words("estimate.timeline.peak", size=format_bytes(sum(curve[index].sizes)))
     middle = (curve[0].event + curve[-1].event) / 2
     on_left = curve[index].event <= middle
-    axes.plot(curve[index].event, heights[index], "o", color=INK, markersize=5, zorder=5)
+    axes.plot(curve[index].event, heights[index], "o", color=INK, markersize=5, zorder=5, clip_on=False)
     box = {"boxstyle": "round,pad=0.2", "facecolor": "white", "edgecolor": "none", "alpha": 0.85}
     axes.annotate(
         text,

@@ -175,6 +175,7 @@ MESSAGES = {
     "the peak in the tables",
     "estimate.icicle.title": "Allocated at the peak, by module",
     "estimate.icicle.all": "all",
+    "estimate.icicle.own": "(itself)",
     "estimate.icicle.rest": "{num} smaller",
     "estimate.icicle.alt": "Icicle chart: allocated memory at the peak, modules inside modules; values in the table",
 }

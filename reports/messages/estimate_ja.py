@@ -179,6 +179,7 @@ MESSAGES = {
     "ピーク時の値は表にあります",
     "estimate.icicle.title": "ピーク時の allocated（モジュール別）",
     "estimate.icicle.all": "全体",
+    "estimate.icicle.own": "（自身）",
     "estimate.icicle.rest": "他 {num} 件",
     "estimate.icicle.alt": "アイシクル図: ピーク時の allocated をモジュールの階層で表したもの。値は表にあります",
 }

@@ -118,6 +118,14 @@ def test_cells_of_one_column_lie_inside_their_parent_and_never_overlap(fixed_est
     assert all(cell.height == pytest.approx(cell.size_bytes / opt.peak.allocated_bytes) for cell in cells)
 
 
+def test_what_a_module_has_beside_those_in_it_is_a_cell_with_a_name() -> None:
+    shares = [ModuleShare(module=name, size_bytes=size) for name, size in (("", 60), ("a.b", 25), ("a", 10), ("c", 5))]
+    found = {(cell.name, cell.column): cell.size_bytes for cell in cells_of(module_tree(shares), 100) if cell.own}
+    assert found == {("", 1): 60, ("a", 2): 10}
+    beside = [ModuleShare(module=name, size_bytes=size) for name, size in (("", 2), ("a", 98))]
+    assert not any(cell.own for cell in cells_of(module_tree(beside), 100))  # a line that takes no text
+
+
 def _in_column(cells: list[Cell], column: int) -> Iterator[Cell]:
     return iter(sorted((cell for cell in cells if cell.column == column), key=lambda cell: cell.top))
 
