@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import tempfile
+import time
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -19,13 +20,17 @@ from ilora_diag.engine.snapshot_run import RecordRequest, record_configuration
 from ilora_diag.memory.snapshot import analyse_file
 from ilora_diag.memory.snapshot_errors import SnapshotFileError
 from ilora_diag.schema import Snapshot, to_json
-from ilora_diag.units import UnitError, parse_bytes
+from ilora_diag.units import UnitError, format_bytes, parse_bytes
 from reports.markdown import render_document
 from reports.messages import Words
 from reports.view.snapshot import snapshot_document
 
 _DEFAULT_CARD, _VIRTUAL = "h100", "virtual:"
 _NO_ANSWER = {**NO_ANSWER, "no device": ExitCode.PRECONDITION}
+
+
+_QUIET_S = 2.0
+_LINE_EVERY_S = 10.0
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -115,11 +120,31 @@ def _recorded(request: SnapshotRequest, file: Path) -> Path:
     return file
 
 
+class _Progress:
+    """A line on stderr now and then while a file takes long to read."""
+
+    def __init__(self, file: Path, lang: Lang) -> None:
+        self._file, self._words = file, Words(lang.value)
+        self._next = time.monotonic() + _QUIET_S
+
+    def __call__(self, num_read: int, num_bytes: int) -> None:
+        """So many bytes of so many are read."""
+        if time.monotonic() >= self._next and num_read < num_bytes:
+            self._next = time.monotonic() + _LINE_EVERY_S
+            size = format_bytes(num_bytes)
+            note(self._words("snapshot.note.reading", file=self._file, percent=100 * num_read // num_bytes, size=size))
+
+
 def _show(file: Path, request: SnapshotRequest, *, lang: Lang | None) -> ExitCode:
     """Read, analyse, show."""
     language = chosen_lang(lang, os.environ)
     try:
-        found = analyse_file(file, max_bytes=parse_bytes(request.max_size), free_bytes=free_host_memory())
+        found = analyse_file(
+            file,
+            max_bytes=parse_bytes(request.max_size),
+            free_bytes=free_host_memory(),
+            progress=_Progress(file, language),
+        )
     except UnitError as error:
         raise CommandError(f"--max-size {error}", ExitCode.USAGE) from error
     except SnapshotFileError as error:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from array import array
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -29,13 +29,19 @@ _DEFAULTS: Mapping[str, tuple[object, ...]] = {
 }
 
 
-def analyse_file(path: Path, *, max_bytes: int = MAX_SNAPSHOT_BYTES, free_bytes: int | None = None) -> Snapshot:
-    """Read a file and say what it holds; `max_bytes` and `free_bytes` bound it as in `read_snapshot`.
+def analyse_file(
+    path: Path,
+    *,
+    max_bytes: int = MAX_SNAPSHOT_BYTES,
+    free_bytes: int | None = None,
+    progress: Callable[[int, int], None] = lambda *_: None,
+) -> Snapshot:
+    """Read a file and say what it holds; the other arguments are those of `read_snapshot`.
 
     Raises:
         SnapshotFileError: as `read_snapshot`; also where its parts contradict each other.
     """
-    return analyse(read_snapshot(path, max_bytes=max_bytes, free_bytes=free_bytes))
+    return analyse(read_snapshot(path, max_bytes=max_bytes, free_bytes=free_bytes, progress=progress))
 
 
 def analyse(raw: RawSnapshot) -> Snapshot:

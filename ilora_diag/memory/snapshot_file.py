@@ -64,7 +64,11 @@ class RawSnapshot:
 
 
 def read_snapshot(
-    path: Path | str, *, max_bytes: int = MAX_SNAPSHOT_BYTES, free_bytes: int | None = None
+    path: Path | str,
+    *,
+    max_bytes: int = MAX_SNAPSHOT_BYTES,
+    free_bytes: int | None = None,
+    progress: Callable[[int, int], None] = lambda *_: None,
 ) -> RawSnapshot:
     """The snapshot in a .pickle file, also one compressed with xz, gzip or bzip2 (told by content, not by name).
 
@@ -75,6 +79,7 @@ def read_snapshot(
         max_bytes: refuse a pickle that is longer than this once decompressed.
         free_bytes: memory that may be taken; a file that would take more to read and analyse is refused before it
             does. None: not known.
+        progress: told now and then how many bytes of the pickle were read, and how many there are.
 
     Raises:
         SnapshotFileError: not a file, not a snapshot, hostile, damaged, too large, or of a layout not known here.
@@ -84,7 +89,7 @@ def read_snapshot(
         with _no_cycle_search():
             with _opened(file) as stream:
                 scanned = scan(stream, max_bytes)
-            room = _Room(scanned.num_bytes, free_bytes)
+            room = _Room(scanned.num_bytes, free_bytes, progress)
             if not scanned.names_global:
                 with suppress(ReadWholeError):
                     return RawSnapshot(
@@ -119,8 +124,8 @@ def _no_cycle_search() -> Iterator[None]:
 class _Room:
     """The memory that reading may take."""
 
-    def __init__(self, num_bytes: int, free_bytes: int | None) -> None:
-        self._num_bytes, self._free_bytes = num_bytes, free_bytes
+    def __init__(self, num_bytes: int, free_bytes: int | None, progress: Callable[[int, int], None]) -> None:
+        self._num_bytes, self._free_bytes, self._progress = num_bytes, free_bytes, progress
 
     def watch(self, num_read: int, num_as_objects: int, num_events: int) -> None:
         """Refuse the file before it takes more than there is.
@@ -130,6 +135,7 @@ class _Room:
             num_as_objects: of them, those that are held as Python objects.
             num_events: made of the others; as many are expected of the same length to come.
         """
+        self._progress(num_read, self._num_bytes)
         to_come = self._num_bytes - num_read
         num_expected = num_events + num_events * to_come // max(num_read - num_as_objects, 1)
         needed = num_expected * _EVENT_BYTES + num_as_objects * _TIMES_AS_OBJECTS

@@ -48,6 +48,7 @@ MESSAGES = {
     "snapshot.note.settings": "Allocator settings: {settings}.",
     "snapshot.note.unread": "Parts of the file unknown to this version were not read: {keys}.",
     "snapshot.note.figure": "figure: {path}",
+    "snapshot.note.reading": "reading {file}: {percent} % of {size}",
     # the peak
     "snapshot.peak.title": "What the peak consists of",
     "snapshot.peak.title.state": "What it consists of",

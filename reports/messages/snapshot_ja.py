@@ -51,6 +51,7 @@ MESSAGES = {
     "snapshot.note.settings": "アロケータの設定: {settings}。",
     "snapshot.note.unread": "このバージョンが知らない項目は読んでいません: {keys}。",
     "snapshot.note.figure": "図: {path}",
+    "snapshot.note.reading": "読み込み中 {file}: {size} の {percent} %",
     # the peak
     "snapshot.peak.title": "ピーク時の内訳",
     "snapshot.peak.title.state": "内訳",

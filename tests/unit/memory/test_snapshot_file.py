@@ -216,3 +216,15 @@ def test_a_remark_on_a_live_block_which_2_14_records_changes_no_total(tmp_path: 
     within = analyse(read_snapshot(write(tmp_path, snapshot)))
     bytes_of = [(device.end, device.peak.allocated_bytes, device.peak.reserved_bytes) for device in without.devices]
     assert [(each.end, each.peak.allocated_bytes, each.peak.reserved_bytes) for each in within.devices] == bytes_of
+
+
+def test_how_far_reading_has_come_is_told_on_the_way(tmp_path: Path, recordings: SimpleNamespace) -> None:
+    snapshot = recordings.leaking(4).snapshot()
+    snapshot["device_traces"][0] = [dict(event) for event in snapshot["device_traces"][0] * 400]
+    path = write(tmp_path, snapshot)
+    told: list[tuple[int, int]] = []
+    read_snapshot(path, progress=lambda num_read, num_bytes: told.append((num_read, num_bytes)))
+    steps = [num_read for num_read, _ in told]
+    assert steps == sorted(steps)
+    assert {num_bytes for _, num_bytes in told} == {path.stat().st_size}
+    assert len(set(steps)) > 2
