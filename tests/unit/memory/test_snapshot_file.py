@@ -220,7 +220,7 @@ def test_a_remark_on_a_live_block_which_2_14_records_changes_no_total(tmp_path: 
 
 def test_how_far_reading_has_come_is_told_on_the_way(tmp_path: Path, recordings: SimpleNamespace) -> None:
     snapshot = recordings.leaking(4).snapshot()
-    snapshot["device_traces"][0] = [dict(event) for event in snapshot["device_traces"][0] * 400]
+    snapshot["device_traces"][0] = [dict(event) for event in snapshot["device_traces"][0] * 1200]
     path = write(tmp_path, snapshot)
     told: list[tuple[int, int]] = []
     read_snapshot(path, progress=lambda num_read, num_bytes: told.append((num_read, num_bytes)))
@@ -228,3 +228,4 @@ def test_how_far_reading_has_come_is_told_on_the_way(tmp_path: Path, recordings:
     assert steps == sorted(steps)
     assert {num_bytes for _, num_bytes in told} == {path.stat().st_size}
     assert len(set(steps)) > 2
+    assert steps[-1] == path.stat().st_size
