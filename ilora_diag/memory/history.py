@@ -1,4 +1,9 @@
-"""What a recording says by itself: the state before its window, the size of every block, the totals at every event.
+"""A recording made whole for its replay: the state before its window, the size of every block, the totals everywhere.
+
+There are two readers of a window, with rules in common and different duties. `window` serves `ilora-diag snapshot`: it
+takes every file, counts what does not fit together, and keeps apart from a block's size what no event tells of it. This
+one serves `replay`, which puts the blocks into the allocator model and so needs all of every block: it counts that rest
+in, and refuses recordings that contradict themselves or use expandable segments.
 
 Events carry requested bytes, never block sizes, and say nothing of what was allocated before the window. Both follow
 from the addresses and from the segments at the end:
@@ -24,6 +29,7 @@ from ilora_diag.memory.blocks import SMALL_BYTES
 from ilora_diag.memory.placement import round_size
 from ilora_diag.memory.segments import ALLOCATED, FREE, PENDING
 from ilora_diag.memory.settings import AllocatorSettings
+from ilora_diag.memory.window_sizes import kept_rest
 
 Event = Mapping[str, Any]
 
@@ -56,7 +62,7 @@ class _Segment:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Window:
+class WholeRecording:
     """A recording made whole.
 
     Attributes:
@@ -76,9 +82,9 @@ class Window:
     base_reserved_bytes: int
 
 
-def read_window(
+def make_whole(
     segments: Iterable[Mapping[str, Any]], events: Sequence[Event], settings: AllocatorSettings | None = None
-) -> Window:
+) -> WholeRecording:
     """Undo the events of one device from the state at their end, then follow them forwards.
 
     Raises:
@@ -185,8 +191,9 @@ class _Undo:
                     del alive[index]
         for address, limit in bounds.items():
             block = self.blocks[address]
-            if limit is not None and 0 < limit - address - block.size <= SMALL_BYTES:
-                self.blocks[address] = RecordedBlock(address, limit - address, block.requested, block.state)
+            rest = 0 if limit is None else kept_rest(limit - address - block.size)
+            if rest:
+                self.blocks[address] = RecordedBlock(address, block.size + rest, block.requested, block.state)
 
     def snapshot_form(self) -> tuple[dict[str, Any], ...]:
         """The segments with their blocks, free ones filled in."""
@@ -245,8 +252,7 @@ class _Totals:
             following = bisect_right(self.starts, address)
             if following < len(self.starts):
                 limit = min(limit, self.starts[following])
-            if 0 < limit - address - size <= SMALL_BYTES:
-                size = limit - address
+            size += kept_rest(limit - address - size)
         self.sizes[address] = size
         insort(self.starts, address)
         return size
@@ -266,7 +272,7 @@ class _Totals:
 
 def _forward(
     totals: _Totals, before: tuple[dict[str, Any], ...], events: Sequence[Event], allocated: int, reserved: int
-) -> Window:
+) -> WholeRecording:
     base = allocated, reserved
     allocated_series, reserved_series = [], []
     sizes: dict[int, int] = {}
@@ -287,7 +293,7 @@ def _forward(
             reserved -= size
         allocated_series.append(allocated)
         reserved_series.append(reserved)
-    return Window(
+    return WholeRecording(
         segments_before=before,
         sizes=sizes,
         allocated_bytes=tuple(allocated_series),

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from ilora_diag.memory.allocator import Block, CachingAllocator
-from ilora_diag.memory.history import Event, Window, read_window
+from ilora_diag.memory.history import Event, WholeRecording, make_whole
 from ilora_diag.memory.segments import SegmentView
 from ilora_diag.memory.settings import AllocatorSettings
 
@@ -39,7 +39,7 @@ class Replay:
     num_events: int
     num_allocs: int
     differences: tuple[Difference, ...]
-    window: Window
+    window: WholeRecording
     peak_allocated_bytes: int
     peak_reserved_bytes: int
     end: tuple[SegmentView, ...]
@@ -72,7 +72,7 @@ def replay(
         HistoryError: the recording contradicts itself or holds expandable segments.
     """
     settings = settings or AllocatorSettings()
-    runner = _Runner(read_window(segments, events, settings), events, settings, recorded_addresses=recorded_addresses)
+    runner = _Runner(make_whole(segments, events, settings), events, settings, recorded_addresses=recorded_addresses)
     for index, event in enumerate(events):
         runner.step(index, event)
     allocator = runner.allocator
@@ -89,7 +89,7 @@ def replay(
 
 class _Runner:
     def __init__(
-        self, window: Window, events: Sequence[Event], settings: AllocatorSettings, *, recorded_addresses: bool
+        self, window: WholeRecording, events: Sequence[Event], settings: AllocatorSettings, *, recorded_addresses: bool
     ) -> None:
         self.window = window
         self.recorded_addresses = recorded_addresses

@@ -6,6 +6,8 @@ final state. Events carry requested bytes; what `allocated_bytes` counts follows
 are rounded (`round_request`), and in the large pool of ordinary segments a rest of at most 1 MiB is not split off
 (`DeviceCachingAllocator::should_split`), so a block there is as long as the free stretch it was put into. Those
 stretches are followed event by event.
+
+`history` reads windows too, for the replay on the allocator model, and says there why it is another reader.
 """
 
 from __future__ import annotations

@@ -4,9 +4,12 @@ from __future__ import annotations
 
 from bisect import bisect_left, bisect_right, insort
 from collections.abc import Callable, Mapping
+from functools import partial
 from typing import Any
 
-from ilora_diag.memory.blocks import MIN_BLOCK_BYTES, SMALL_BYTES
+from ilora_diag.memory.blocks import SMALL_BYTES
+from ilora_diag.memory.placement import round_size
+from ilora_diag.memory.settings_records import NUM_ROUNDUP_INTERVALS, AllocatorSettings
 from ilora_diag.memory.snapshot_events import SEGMENT_MAP, SEGMENT_UNMAP
 from ilora_diag.memory.window_blocks import BEFORE, GROWS, Window, take_out
 
@@ -103,7 +106,7 @@ class _Layout:
         free = self._free_behind(address, size)
         if self._max_split is not None and size >= self._max_split:
             return max(free, 0)
-        return free if 0 < free <= SMALL_BYTES and not self._mapped else 0
+        return 0 if self._mapped else kept_rest(free)
 
     def _free_behind(self, address: int, size: int) -> int:
         place = bisect_right(self._ranges, (address, 1 << 64)) - 1
@@ -130,28 +133,19 @@ class _Layout:
             blocks.rest[index] = self._slack(blocks.address[index], blocks.size[index])
 
 
-def rounding(settings: Mapping[str, Any]) -> Callable[[int], int]:
-    """What a request is rounded up to under recorded settings.
+def kept_rest(free_bytes: int) -> int:
+    """Of the free bytes behind a request in the large pool, those that its block keeps: all of up to 1 MiB.
 
-    `DeviceCachingAllocator::round_size`: 512 B at least, multiples of 512 B, or one of the divisions between two
-    powers of two where `roundup_power2_divisions` says so for the request's size class (keys are MiB).
+    `DeviceCachingAllocator::should_split`. No free block there is so short, then, and a gap of that length behind a
+    block belongs to it.
     """
+    return free_bytes if 0 < free_bytes <= SMALL_BYTES else 0
+
+
+def rounding(settings: Mapping[str, Any]) -> Callable[[int], int]:
+    """What a request is rounded up to under recorded settings (`placement.round_size`; the recorded keys are MiB)."""
     recorded = settings.get("roundup_power2_divisions")
     divisions = recorded if isinstance(recorded, dict) else {}
-    told = [divisions.get(str(1 << power), 0) for power in range(16)]
-    by_class = [value if isinstance(value, int) else 0 for value in told]
-    if max(by_class) <= 1:
-        return _round_to_512
-    return lambda nbytes: _round_to_divisions(nbytes, by_class)
-
-
-def _round_to_512(nbytes: int) -> int:
-    return max(MIN_BLOCK_BYTES, -(-nbytes // MIN_BLOCK_BYTES) * MIN_BLOCK_BYTES)
-
-
-def _round_to_divisions(nbytes: int, by_class: list[int]) -> int:
-    parts = by_class[min(max(nbytes.bit_length() - 21, 0), 15)]
-    if parts <= 1 or nbytes <= MIN_BLOCK_BYTES * parts or nbytes & (nbytes - 1) == 0:
-        return _round_to_512(nbytes)
-    step = (1 << (nbytes.bit_length() - 1)) >> (parts.bit_length() - 1)
-    return -(-nbytes // step) * step if step else 1 << nbytes.bit_length()
+    told = [divisions.get(str(1 << power), 0) for power in range(NUM_ROUNDUP_INTERVALS)]
+    by_class = tuple(value if isinstance(value, int) else 0 for value in told)
+    return partial(round_size, settings=AllocatorSettings(roundup_power2_divisions=by_class if any(by_class) else ()))

@@ -15,7 +15,7 @@ import pytest
 
 from ilora_diag.memory.allocator import AllocatorSettings, CachingAllocator
 from ilora_diag.memory.events import TraceEvent
-from ilora_diag.memory.history import HistoryError, read_window
+from ilora_diag.memory.history import HistoryError, make_whole
 from ilora_diag.memory.replay import Replay, replay
 from ilora_diag.memory.snapshot_file import RawSnapshot, read_snapshot
 
@@ -139,9 +139,9 @@ def test_a_window_cut_short_knows_what_came_before(name: str) -> None:
     """Leave out the first events: the state inferred for the cut must be the one the whole recording shows there."""
     snapshot = snapshot_of(name)
     events = snapshot.device_traces[0]
-    whole = read_window(snapshot.segments, events)
+    whole = make_whole(snapshot.segments, events)
     for cut in range(len(events) // 7, len(events), len(events) // 7):
-        part = read_window(snapshot.segments, events[cut:])
+        part = make_whole(snapshot.segments, events[cut:])
         assert part.base_reserved_bytes == whole.reserved_bytes[cut - 1]
         assert part.base_allocated_bytes == whole.allocated_bytes[cut - 1]
         assert part.allocated_bytes == whole.allocated_bytes[cut:]
@@ -209,4 +209,4 @@ def missing_segments(segments: list[dict[str, Any]], events: list[dict[str, Any]
 )
 def test_a_recording_that_contradicts_itself_is_refused(event: dict[str, Any], message: str) -> None:
     with pytest.raises(HistoryError, match=message):
-        read_window([], [event])
+        make_whole([], [event])
