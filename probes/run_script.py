@@ -151,6 +151,12 @@ def _station(arguments: argparse.Namespace) -> Iterator[Station]:
         yield _virtual(stack, spec, arguments.torch)
 
 
+def _allocator_variables() -> str:
+    """What the allocator is told by the environment."""
+    names = ("PYTORCH_ALLOC_CONF", "PYTORCH_CUDA_ALLOC_CONF")
+    return " ".join(f"{name}={os.environ[name]}" for name in names if name in os.environ)
+
+
 def _virtual(stack: ExitStack, spec: object, version: str) -> Station:
     import torch
 
@@ -169,8 +175,10 @@ def _virtual(stack: ExitStack, spec: object, version: str) -> Station:
     try:
         torch_facts(version)
         machine = stack.enter_context(virtual_cuda(spec, torch_version=version))
-    except (VersionError, SettingsError) as error:
-        raise _RefusedError("usage", str(error)) from error
+    except VersionError as error:
+        raise _RefusedError("usage", f"--torch {error}") from error
+    except SettingsError as error:
+        raise _RefusedError("usage", f"{_allocator_variables()}: {error}") from error
     allocator = machine.cards[0].allocator
     ledger = MeasuredLedger(read=lambda: (allocator.allocated_bytes, allocator.reserved_bytes))
     machine.ledger = ledger

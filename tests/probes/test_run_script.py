@@ -245,13 +245,22 @@ def test_a_signal_still_leaves_a_report(begin: Any, tmp_path: Path, number: int)
     [
         (("--device=virtual:h1000",), 2, "usage", "h100"),
         (("--device=cpu",), 2, "usage", "virtual:NAME"),
-        (("--device=virtual:h100", "--torch=banana"), 2, "usage", "banana"),
+        (("--device=virtual:h100", "--torch=banana"), 2, "usage", "--torch 'banana'"),
     ],
 )
 def test_what_cannot_begin_says_why(told: Any, options: tuple[str, ...], code: int, status: str, said: str) -> None:
     found = told("plain.py", options=options)
     assert (found.code, found.document["status"]) == (code, status)
     assert said in found.document["message"]
+
+
+def test_allocator_settings_that_cannot_be_read_are_named_with_their_variable(
+    told: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("PYTORCH_ALLOC_CONF", "expandble_segments:True")
+    found = told("plain.py")
+    assert (found.code, found.document["status"]) == (2, "usage")
+    assert "PYTORCH_ALLOC_CONF=expandble_segments:True: " in found.document["message"]
 
 
 @pytest.mark.skipif(torch.cuda.is_available(), reason="says what is told without a card")
