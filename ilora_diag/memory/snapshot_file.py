@@ -33,7 +33,7 @@ MAX_SNAPSHOT_BYTES = 2 << 30
 
 _EVENT_BYTES = 120
 _TIMES_AS_OBJECTS = 5
-"""Memory that an event takes until it is analysed (101 and 104 bytes were measured), and that what is held as Python
+"""Memory that an event takes until it is analysed (100 and 104 bytes were measured), and that what is held as Python
 objects takes by its length in the file (benchmarks/RESULTS.md)."""
 
 _GZIP, _XZ, _BZIP2, _ZSTD = b"\x1f\x8b", b"\xfd7zXZ\x00", b"BZh", b"\x28\xb5\x2f\xfd"
