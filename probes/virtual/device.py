@@ -12,7 +12,18 @@ from ilora_diag.memory.allocator import CachingAllocator
 from ilora_diag.memory.oom import ProcessUse
 from ilora_diag.memory.settings import AllocatorSettings, parse_allocator_settings
 from ilora_diag.schema import Unavailable
-from probes.virtual import accumulate, copies, facade, moves, refusals, storages, substitutes, tensors, workspace_sizes
+from probes.virtual import (
+    accumulate,
+    copies,
+    facade,
+    moves,
+    pinned,
+    refusals,
+    storages,
+    substitutes,
+    tensors,
+    workspace_sizes,
+)
 from probes.virtual.autocast import autocast_kernels
 from probes.virtual.compiler_stub import without_compiler
 from probes.virtual.dispatch import VirtualDispatch
@@ -72,6 +83,7 @@ def virtual_cuda(
         facade.install(machine, patches)
         history.install(patches)
         substitutes.install(machine, patches)
+        pinned.install(patches)
         refusals.install(machine, patches)
         workspace_sizes.install(machine, patches)
         stack.enter_context(substitutes.registered(machine))

@@ -18,7 +18,7 @@ from torch import Tensor
 from torch._ops import OpOverload
 from torch.utils._python_dispatch import TorchDispatchMode
 
-from probes.virtual import foreach, kernels, special, values
+from probes.virtual import foreach, kernels, pinned, special, values
 from probes.virtual.checks import check_devices
 from probes.virtual.devices import checked
 from probes.virtual.errors import NotCarriedError
@@ -91,6 +91,8 @@ class VirtualDispatch(_Mode):  # type: ignore[misc]
     ) -> Any:
         """Run one operator. Raises what a card would raise."""
         kwargs = kwargs or {}
+        if kwargs.get("pin_memory"):
+            return pinned.marked(self.__torch_dispatch__(func, types, args, {**kwargs, "pin_memory": False}))
         involved = tensors_in(args)
         if kwargs:
             involved.extend(tensors_in(kwargs.values()))
@@ -107,6 +109,8 @@ class VirtualDispatch(_Mode):  # type: ignore[misc]
             return self._decompose(func, args, kwargs)
         if plan.handler is not None:
             return plan.handler(self, func, args, kwargs)
+        if kwargs and "device" in kwargs and kwargs["device"] is not None and kwargs["device"].type == "cpu":
+            return _on_host(func, args, kwargs)
         return self.compute(func, args, kwargs, involved, target)
 
     def compute(
@@ -242,6 +246,17 @@ def _cannot_multiply(left: Tensor, right: Tensor) -> str:
     """The words of CUDA's kernel, which meta kernels put otherwise."""
     shapes = " and ".join("x".join(map(str, tensor.shape)) for tensor in (left, right))
     return f"mat1 and mat2 shapes cannot be multiplied ({shapes})"
+
+
+def _on_host(func: OpOverload, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
+    """What is made on the host after the picture of a tensor on a card: `torch.zeros_like(weight, device="cpu")`."""
+    pictures = [_pictured(value) if isinstance(value, Tensor) and is_meta(value) else value for value in args]
+    return func(*pictures, **kwargs)
+
+
+def _pictured(tensor: Tensor) -> Tensor:
+    """A host tensor of the same sizes, strides and type, whose memory nobody touches."""
+    return torch.empty_strided(tensor.shape, tensor.stride(), dtype=tensor.dtype)
 
 
 def _host_to_meta(value: Any) -> Any:

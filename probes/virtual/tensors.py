@@ -12,6 +12,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from probes.virtual import pinned
 from probes.virtual.machine import Machine
 
 _CUDA_KEY = torch._C.DispatchKey.CUDA
@@ -66,8 +67,8 @@ def replacements(machine: Machine) -> dict[str, Any]:
         "data_ptr": lambda tensor: _address(machine, tensor) if virtual(tensor) else _base.data_ptr(tensor),
         "record_stream": lambda tensor, stream: None,
         "share_memory_": lambda tensor: tensor if virtual(tensor) else original_share(tensor),
-        "pin_memory": lambda tensor, *_: _not_pinned(tensor) if virtual(tensor) else tensor,
-        "is_pinned": lambda tensor, *_: False,
+        "pin_memory": lambda tensor, *_: _not_pinned(tensor) if virtual(tensor) else pinned.pin(tensor),
+        "is_pinned": lambda tensor, *_: not virtual(tensor) and pinned.is_pinned(tensor),
         "numpy": numpy,
         "tolist": tolist,
         "__array__": array,
@@ -83,4 +84,4 @@ def _address(machine: Machine, tensor: Tensor) -> int:
 
 
 def _not_pinned(tensor: Tensor) -> Tensor:
-    raise RuntimeError(f"cannot pin 'torch.cuda.{tensor.dtype}' only dense CPU tensors can be pinned")
+    raise RuntimeError(f"cannot pin '{tensor.type()}' only dense CPU tensors can be pinned")
