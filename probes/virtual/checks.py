@@ -20,6 +20,7 @@ _MIXED = (
     "aten::_to_copy",
     "aten::set_",
     "aten::_ctc_loss",
+    "aten::_pack_padded_sequence",
 )
 
 

@@ -17,6 +17,7 @@ from probes.virtual import (
     copies,
     facade,
     moves,
+    old_types,
     pinned,
     refusals,
     storages,
@@ -84,6 +85,7 @@ def virtual_cuda(
         history.install(patches)
         substitutes.install(machine, patches)
         pinned.install(patches)
+        stack.callback(old_types.install(patches))
         refusals.install(machine, patches)
         workspace_sizes.install(machine, patches)
         stack.enter_context(substitutes.registered(machine))

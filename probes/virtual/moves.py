@@ -10,6 +10,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from probes.virtual import old_types
 from probes.virtual.devices import index_of
 from probes.virtual.machine import Machine
 
@@ -48,9 +49,9 @@ def replacements(machine: Machine) -> dict[str, Any]:
         if dtype is None:
             name = _base.type(tensor)
             return name.replace("torch.", "torch.cuda.", 1).replace("meta.", "") if tensor.is_cuda else name
-        if isinstance(dtype, str) and dtype.startswith("torch.cuda."):
-            made = getattr(torch, dtype.removeprefix("torch.cuda."))
-            return to(tensor, "cuda", made.dtype, non_blocking=non_blocking)
+        old = old_types.named(dtype) if isinstance(dtype, str) else dtype
+        if isinstance(old, old_types.OldType):
+            return to(tensor, "cuda", old.dtype, non_blocking=non_blocking)
         return _base.type(tensor, dtype, non_blocking=non_blocking)
 
     def new_tensor(tensor: Tensor, data: Any, **kwargs: Any) -> Tensor:

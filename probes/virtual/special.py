@@ -20,6 +20,7 @@ aten = torch.ops.aten
 Handler = Callable[["VirtualDispatch", OpOverload, tuple[Any, ...], dict[str, Any]], Any]
 META, CPU = torch.device("meta"), torch.device("cpu")
 _MASKS = (torch.bool, torch.uint8)
+_IN_ORDER = "arguments that PyTorch checks by their values are taken to be in order"
 _NUMBER = "ilora_number"  # on tensors that stand for a number of the host
 _FILLS = {
     aten.index_put.default: aten.masked_fill.Scalar,
@@ -128,7 +129,7 @@ def _all_nonzero(tensor: Tensor) -> Tensor:
 
 
 def _all_selected(tensor: Tensor, mask: Tensor) -> Tensor:
-    return torch.zeros(tensor.to(META).where(mask.to(META), 0).numel(), dtype=tensor.dtype)
+    return torch.zeros(torch.broadcast_shapes(tensor.shape, mask.shape).numel(), dtype=tensor.dtype)  # type: ignore[no-untyped-call]
 
 
 def _all_unique(tensor: Tensor, *args: Any, **kwargs: Any) -> tuple[Tensor, Tensor, Tensor]:
@@ -223,6 +224,15 @@ def _equal(mode: VirtualDispatch, func: OpOverload, args: tuple[Any, ...], kwarg
     return bool(func(*hosts, *args[2:], **kwargs))
 
 
+def _holds(mode: VirtualDispatch, func: OpOverload, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
+    """What PyTorch asks to check arguments, such as those of a distribution: they are taken to be in order."""
+    out = mode.compute(func, args, kwargs, list(tensors_in(args)), None)
+    if values.known(mode.machine, out) is None:
+        mode.machine.notes.add(_IN_ORDER)
+        values.remember(mode.machine, out, torch.tensor(True))
+    return out
+
+
 def _repeat_interleave(mode: VirtualDispatch, func: OpOverload, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
     repeats = args[0]
     value = values.known(mode.machine, repeats)
@@ -272,6 +282,7 @@ HANDLERS: dict[OpOverload, Handler] = {
     aten.scalar_tensor.default: _number,
     aten.equal.default: _equal,
     aten.allclose.default: _equal,
+    aten._is_all_true.default: _holds,
     aten.bincount.default: _sized_by_values,
     aten._scaled_dot_product_efficient_attention_backward.default: _efficient_backward,
     aten.add.Tensor: accumulate.add,

@@ -34,13 +34,15 @@ def replacements(machine: Machine) -> dict[str, Any]:
             return found
         return devices[machine.device_of(tensor)]
 
-    def numpy(tensor: Tensor, *args: Any, **kwargs: Any) -> Any:
+    def numpy(tensor: Tensor, *args: Any, force: bool = False, **kwargs: Any) -> Any:
+        if virtual(tensor) and force:
+            return _base.numpy(tensor.detach().cpu(), *args, **kwargs)
         if virtual(tensor):
             raise TypeError(
                 f"can't convert {device(tensor)} device type tensor to numpy. Use Tensor.cpu() to copy the tensor to "
                 "host memory first."
             )
-        return _base.numpy(tensor, *args, **kwargs)
+        return _base.numpy(tensor, *args, force=force, **kwargs)
 
     def array(tensor: Tensor, *args: Any, **kwargs: Any) -> Any:
         if virtual(tensor):

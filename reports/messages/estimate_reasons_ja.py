@@ -165,6 +165,10 @@ _NOTES = (
         r"tensors of unknown values are taken to be equal if their shapes are",
         r"値が不明なテンソルは、形状が同じなら等しいとした",
     ),
+    (
+        r"arguments that PyTorch checks by their values are taken to be in order",
+        r"PyTorch が値を調べる引数（確率分布など）は正しいとした",
+    ),
 )
 _REASONS = (
     (r"not looked for", r"計算していません"),

@@ -249,3 +249,29 @@ def test_comparing(card: Machine) -> None:
     assert list(card.notes.sentences()) == []
     assert torch.allclose(torch.randn(99, device="cuda"), torch.randn(99, device="cuda"))
     assert any("taken to be equal" in sentence for sentence in card.notes.sentences())
+
+
+def test_what_is_selected_by_an_unknown_mask_is_taken_at_its_largest(card: Machine) -> None:
+    scores = torch.randn(4, 5, device="cuda")
+    assert torch.masked_select(scores, scores > 0).shape == (20,)
+    assert torch.masked_select(scores, scores[0] > 0).shape == (20,)
+    assert torch.masked_select(scores, torch.tensor([True, False, False, True, False]).cuda()).shape == (20,)
+    ids = torch.tensor([3, 1, 2]).cuda()
+    assert torch.masked_select(ids, ids > 1).tolist() == [3, 2]
+
+
+def test_a_forced_copy_to_numpy_is_one(card: Machine) -> None:
+    assert torch.tensor([1, 2]).cuda().numpy(force=True).tolist() == [1, 2]
+    assert torch.ones(2, requires_grad=True).numpy(force=True).tolist() == [1, 1]
+    with pytest.raises(TypeError, match=r"Use Tensor\.cpu\(\)"):
+        torch.tensor([1, 2]).cuda().numpy()
+
+
+def test_distributions_take_arguments_nobody_computed_and_refuse_known_ones_that_are_wrong(card: Machine) -> None:
+    mean = torch.randn(3, device="cuda")
+    drawn = torch.distributions.Normal(mean, torch.ones(3, device="cuda")).rsample()
+    assert drawn.shape == (3,)
+    torch.distributions.Categorical(logits=torch.randn(2, 4, device="cuda")).log_prob(torch.tensor([0, 1]).cuda())
+    assert any("taken to be in order" in sentence for sentence in card.notes.sentences())
+    with pytest.raises(ValueError, match="Expected parameter scale"):
+        torch.distributions.Normal(mean, torch.tensor([-1.0]).cuda())
