@@ -268,10 +268,12 @@ def test_a_forced_copy_to_numpy_is_one(card: Machine) -> None:
 
 
 def test_distributions_take_arguments_nobody_computed_and_refuse_known_ones_that_are_wrong(card: Machine) -> None:
+    checked = {"validate_args": True}  # the default, until something in the process imports the compiler
     mean = torch.randn(3, device="cuda")
-    drawn = torch.distributions.Normal(mean, torch.ones(3, device="cuda")).rsample()
+    drawn = torch.distributions.Normal(mean, torch.ones(3, device="cuda"), **checked).rsample()
     assert drawn.shape == (3,)
-    torch.distributions.Categorical(logits=torch.randn(2, 4, device="cuda")).log_prob(torch.tensor([0, 1]).cuda())
+    drawn_of = torch.distributions.Categorical(logits=torch.randn(2, 4, device="cuda"), **checked)
+    drawn_of.log_prob(torch.tensor([0, 1]).cuda())
     assert any("taken to be in order" in sentence for sentence in card.notes.sentences())
     with pytest.raises(ValueError, match="Expected parameter scale"):
-        torch.distributions.Normal(mean, torch.tensor([-1.0]).cuda())
+        torch.distributions.Normal(mean, torch.tensor([-1.0]).cuda(), **checked)
