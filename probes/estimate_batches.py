@@ -9,7 +9,6 @@ one not, stands side by side.
 
 from __future__ import annotations
 
-import math
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from itertools import zip_longest
@@ -29,6 +28,7 @@ if TYPE_CHECKING:
 KEY = "train.batch_size"
 MAX_BATCH = 1 << 20
 STEPS = 2
+_EXECUTED_RUNS, _DERIVED_RUNS = 6, 2
 _PER_SAMPLE = (Category.ACTIVATION, Category.TEMPORARY, Category.INPUT)
 
 
@@ -115,7 +115,9 @@ def _is_scratch(trace: Trace, number: int) -> bool:
 
 def _in_the_same_order(close: Trace, far: Trace, partners: Sequence[int | None]) -> bool:
     """Whether the requests that have a like are made and freed in the same order."""
-    own = (math.copysign(partner, event) for event in close.events if (partner := partners[abs(event)]) is not None)
+    own = (
+        partner if event > 0 else -partner for event in close.events if (partner := partners[abs(event)]) is not None
+    )
     liked = frozenset(partners)
     return all(left == right for left, right in zip_longest(own, (e for e in far.events if abs(e) in liked)))
 
@@ -135,13 +137,15 @@ class Search:
         self._fits, self._too_large = 0, MAX_BATCH + 1
         self._high: dict[int, int] = {}
 
-    def largest(self, *, max_runs: int, executed: bool) -> Known[int]:
+    def largest(self, *, executed: bool, max_runs: int | None = None) -> Known[int]:
         """The largest batch that fits at ease, everything else unchanged; 0 if not even 1 does.
 
         Args:
-            max_runs: traces to run at most, beside the configured one.
             executed: run the edge and its neighbour; otherwise the edge may be derived from two runs near it.
+            max_runs: traces to run at most, beside those that were run; None: 6 where the edge is executed, else 2.
         """
+        if max_runs is None:
+            max_runs = _EXECUTED_RUNS if executed else _DERIVED_RUNS
         limit = len(self._traces.run) + max_runs
         self._try(self._start)
         while self._too_large - self._fits > 1 and len(self._traces.run) < limit:

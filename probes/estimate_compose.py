@@ -5,15 +5,16 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import replace
 
-from ilora.config import Config, ConfigError, check_catalogue
+from ilora.config import Config, ConfigError
 from ilora_diag.hardware.gpus import GpuSpec
 from ilora_diag.memory.settings import parse_allocator_settings
 from ilora_diag.schema import Estimate
+from ilora_diag.schema.estimate import hungriest_evaluation
 from probes.estimate_batch import shape_assumption
 from probes.estimate_cards import Ground, same_kernels, with_largest_batch
-from probes.estimate_eval_parts import evaluation_assumption, evaluation_changes, hungriest
+from probes.estimate_eval_parts import evaluation_assumption, evaluation_changes
 from probes.estimate_knobs import changes
-from probes.estimate_model import architecture, catalogue_size, fetch_for_all
+from probes.estimate_model import architecture, catalogue_size, checked_num_items, fetch_for_all
 from probes.estimate_rec_data import row_count
 from probes.estimate_record import Question, Traced, of_this_machine, version_asked
 from probes.estimate_trace import Setup
@@ -72,7 +73,7 @@ def estimate(question: Question, early: Callable[[Estimate], None] = lambda know
             crew.submit(run_search, SearchTask(cards=task, trace=result.trace, evaluated=result.evaluated))
             for task, result in zip(tasks, results, strict=True)
         ]
-        of_run = tuple(evaluation_changes(config, hungriest(parts.by_phase)))
+        of_run = tuple(evaluation_changes(config, hungriest_evaluation(parts.by_phase)))
         if of_run:
             listed += of_run
             others.append(KnobTask(setup=setup, ground=ground, changes=of_run, of_run=True))
@@ -92,12 +93,10 @@ def make_setup(config: Config, spec: GpuSpec, torch_version: str) -> Setup:
         hint = "Of the recommender there is `ilora-diag estimate stage=rec`, and `ilora-diag train stage=rec`"
         raise ConfigError("stage", config.stage, "teacher: what is traced here are its steps", hint)
     version = version_asked(torch_version)
-    num_items = catalogue_size(config).num_items
-    check_catalogue(config, num_items)
     return Setup(
         config=config,
+        num_items=checked_num_items(config),
         shape=architecture(config),
-        num_items=num_items,
         spec=spec,
         torch_version=version,
         environ=environment(),

@@ -31,7 +31,9 @@ from probes.estimate_batch import answer_tokens, longest_batch
 
 # Tokens that a candidate takes in a prompt beside its title, and the least that an item of the history takes.
 _BESIDE_TITLE, _LEAST_HISTORY = 2, 3
-_DECODED = 2
+
+NUM_TRACED = 3
+"""Passes of generation that are run: the prompt's, and two of a token each."""
 
 
 @dataclass(slots=True)
@@ -157,7 +159,7 @@ def _generate(teacher: ILoRATeacher, batch: Batch, config: Config, made: Evaluat
 
     def begins(*call: Any) -> None:
         made.forwards.append(now())
-        if len(made.forwards) > 1 + _DECODED and not made.whole:
+        if len(made.forwards) > NUM_TRACED and not made.whole:
             raise _EnoughError
 
     made.num_passes = config.eval.max_new_tokens

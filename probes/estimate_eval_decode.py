@@ -10,11 +10,8 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
-from probes.estimate_eval import Evaluated
+from probes.estimate_eval import NUM_TRACED, Evaluated
 from probes.trace import Trace
-
-NUM_TRACED = 3
-"""Passes that are run: the prompt's, and two of a token each."""
 
 
 class IrregularError(Exception):

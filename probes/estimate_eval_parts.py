@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterator
 from dataclasses import replace
 
 from ilora.config import Config
-from ilora_diag.schema import PhasePeak
 from ilora_diag.schema.estimate import EVALUATION_PHASES, GENERATION, SCORING
 from probes.estimate_eval import prompts_tokens, title_tokens
 from probes.estimate_knobs import Change
@@ -50,15 +49,6 @@ def evaluation_of(trace: Trace) -> Trace:
         marks=(*first, *((event - moved, step, phase) for event, step, phase in marks)),
         num_load_events=len(held),
     )
-
-
-def hungriest(phases: Iterable[PhasePeak]) -> str:
-    """The part of the evaluation that reserves more than training ever did; empty where none does."""
-    reserved, found = 0, ""
-    for phase in phases:
-        if phase.reserved_bytes > reserved:
-            reserved, found = phase.reserved_bytes, phase.phase
-    return found if found in EVALUATION_PHASES else ""
 
 
 def evaluation_changes(config: Config, phase: str) -> Iterator[Change]:

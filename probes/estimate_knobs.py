@@ -9,6 +9,8 @@ from typing import Any
 
 from ilora.config import Config
 from ilora_diag.hardware.gpus import GpuSpec
+from ilora_diag.schema import Knob, Unavailable
+from probes.estimate_replay import Replay
 
 _WITHOUT_NEW_TEACHER = frozenset(
     {
@@ -47,6 +49,29 @@ class Change:
     def needs_new_teacher(self) -> bool:
         """Whether loading and building are different with it."""
         return self.key not in _WITHOUT_NEW_TEACHER
+
+
+def knob_of(change: Change, found: Replay, *, of_run: bool = False) -> Knob:
+    """What a change makes of the peak."""
+    return Knob(
+        change=change.typed,
+        peak_allocated_bytes=found.peak_allocated_bytes,
+        peak_reserved_bytes=found.peak_reserved_bytes,
+        cost=change.cost,
+        of_run=of_run,
+    )
+
+
+def unknown_knob(change: Change, error: Exception, *, of_run: bool = False) -> Knob:
+    """A change that cannot be traced, and why."""
+    unknown = Unavailable(reason=str(error).splitlines()[0], source="estimate")
+    return Knob(
+        change=change.typed,
+        peak_allocated_bytes=unknown,
+        peak_reserved_bytes=unknown,
+        cost=change.cost,
+        of_run=of_run,
+    )
 
 
 def changed(config: Config, key: str, value: Any) -> Config:

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from ilora.config import Config
+from ilora.config import Config, check_catalogue
 from ilora.device import Placement
 from ilora.llm import LlmError
 from ilora.llm.errors import reason
@@ -43,6 +43,17 @@ def catalogue_size(config: Config) -> CatalogueSize:
         return CatalogueSize(known)
     text = f"the catalogue has {_ASSUMED_ITEMS} items (data.source={data.source} was not read)"
     return CatalogueSize(_ASSUMED_ITEMS, text)
+
+
+def checked_num_items(config: Config) -> int:
+    """Items of the catalogue.
+
+    Raises:
+        ConfigError: too few for what is configured.
+    """
+    num_items = catalogue_size(config).num_items
+    check_catalogue(config, num_items)
+    return num_items
 
 
 def _items_of_checkpoint(checkpoint: str | None) -> int | None:

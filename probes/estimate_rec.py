@@ -11,7 +11,7 @@ from ilora.rec.train import train_recommender
 from ilora_diag.hardware.gpus import GpuSpec
 from ilora_diag.schema import Category
 from probes.estimate_knobs import changed
-from probes.estimate_rec_data import RowCount, stand_in
+from probes.estimate_rec_data import RowCount, row_count, stand_in
 from probes.estimate_unlimited import unlimited_card
 from probes.trace import Trace, spoken_marks
 from probes.virtual import Machine
@@ -40,6 +40,14 @@ class RecSetup:
     spec: GpuSpec
     torch_version: str
     environ: Mapping[str, str]
+
+
+def rec_setup(
+    config: Config, num_items: int, spec: GpuSpec, torch_version: str, environ: Mapping[str, str]
+) -> RecSetup:
+    """What the configured data and a card make of it."""
+    rows = row_count(config)
+    return RecSetup(num_items=num_items, rows=rows, spec=spec, torch_version=torch_version, environ=environ)
 
 
 def trace_recommender(setup: RecSetup, config: Config, *, passes: int = PASSES) -> Trace:

@@ -3,28 +3,26 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 
-from ilora.config import Config, ConfigError, check_catalogue
+from ilora.config import Config, ConfigError
 from ilora.rec.caser import FILTER_HEIGHTS
 from ilora.rec.evaluate import BATCH_SIZE
 from ilora_diag.hardware.gpus import GpuSpec
 from ilora_diag.memory.settings import parse_allocator_settings
-from ilora_diag.schema import Estimate, Knob, Known, Unavailable
+from ilora_diag.schema import Estimate, Knob, Known
 from probes.estimate_batches import Search
 from probes.estimate_cards import Ground, answer, fits_at_ease, same_kernels, with_largest_batch, without_limit
-from probes.estimate_knobs import Change, changed
-from probes.estimate_model import catalogue_size
+from probes.estimate_knobs import Change, changed, knob_of, unknown_knob
+from probes.estimate_model import catalogue_size, checked_num_items
 from probes.estimate_parts import take_apart
-from probes.estimate_rec import RecSetup, trace_recommender
-from probes.estimate_rec_data import row_count
+from probes.estimate_rec import RecSetup, rec_setup, trace_recommender
 from probes.estimate_record import Question, Traced, of_this_machine, version_asked
 from probes.trace import Trace
 from probes.virtual import VirtualDeviceError
 from probes.virtual.machine import environment
 
 KEY = "rec.batch_size"
-_EXECUTED_RUNS, _DERIVED_RUNS = 6, 2
 
 
 def estimate_recommender(question: Question, early: Callable[[Estimate], None] = lambda known: None) -> Estimate:
@@ -44,13 +42,11 @@ def estimate_recommender(question: Question, early: Callable[[Estimate], None] =
     setup = make_rec_setup(config, question.specs[0], question.torch_version)
     version = setup.torch_version
     ground = Ground(settings=parse_allocator_settings(setup.environ, version), torch_version=version)
-    groups = [RecTraces(replace(setup, spec=members[0]), config) for members in same_kernels(question.specs)]
+    groups = [(RecTraces(replace(setup, spec=members[0]), config), members) for members in same_kernels(question.specs)]
     answers = [
-        answer(traces.executed(config.rec.batch_size), spec, ground)
-        for traces, members in zip(groups, same_kernels(question.specs), strict=True)
-        for spec in members
+        answer(traces.executed(config.rec.batch_size), spec, ground) for traces, members in groups for spec in members
     ]
-    first = groups[0].executed(config.rec.batch_size)
+    first = groups[0][0].executed(config.rec.batch_size)
     made = Traced(
         question=question,
         version=version,
@@ -62,7 +58,7 @@ def estimate_recommender(question: Question, early: Callable[[Estimate], None] =
     if not question.more:
         return made.estimate(cards, ())
     early(made.estimate(cards, ()))
-    for traces, members in zip(groups, same_kernels(question.specs), strict=True):
+    for traces, members in groups:
         for spec in members:
             largest = traces.largest(spec, ground, executed=spec is setup.spec)
             cards[spec.key] = with_largest_batch(cards[spec.key], largest)
@@ -74,15 +70,7 @@ def make_rec_setup(config: Config, spec: GpuSpec, torch_version: str) -> RecSetu
     if config.rec.checkpoint is not None:
         hint = "With a checkpoint stage=rec trains nothing, and evaluates on the host"
         raise ConfigError("rec.checkpoint", config.rec.checkpoint, "none where stage=rec is estimated", hint)
-    num_items = catalogue_size(config).num_items
-    check_catalogue(config, num_items)
-    return RecSetup(
-        num_items=num_items,
-        rows=row_count(config),
-        spec=spec,
-        torch_version=version_asked(torch_version),
-        environ=environment(),
-    )
+    return rec_setup(config, checked_num_items(config), spec, version_asked(torch_version), environment())
 
 
 @dataclass(slots=True)
@@ -95,10 +83,7 @@ class RecTraces:
 
     setup: RecSetup
     config: Config
-    run: dict[int, Trace]
-
-    def __init__(self, setup: RecSetup, config: Config) -> None:
-        self.setup, self.config, self.run = setup, config, {}
+    run: dict[int, Trace] = field(default_factory=dict)
 
     def executed(self, batch_size: int) -> Trace:
         """The trace of a batch, run unless it was."""
@@ -111,8 +96,7 @@ class RecTraces:
         num_rows = self.setup.rows.train
         if fits_at_ease(without_limit(self.executed(num_rows), spec, ground), spec):
             return num_rows
-        runs = _EXECUTED_RUNS if executed else _DERIVED_RUNS
-        return Search(self, spec, ground).largest(max_runs=runs, executed=executed)
+        return Search(self, spec, ground).largest(executed=executed)
 
 
 def rec_changes(config: Config) -> Iterator[Change]:
@@ -133,14 +117,11 @@ def rec_changes(config: Config) -> Iterator[Change]:
 
 
 def _knob(setup: RecSetup, config: Config, ground: Ground, change: Change) -> Knob:
-    reserved: Known[int]
-    allocated: Known[int]
     try:
-        found = without_limit(trace_recommender(setup, changed(config, change.key, change.value)), setup.spec, ground)
-        allocated, reserved = found.peak_allocated_bytes, found.peak_reserved_bytes
+        trace = trace_recommender(setup, changed(config, change.key, change.value))
     except (ConfigError, VirtualDeviceError) as error:
-        allocated = reserved = Unavailable(reason=str(error).splitlines()[0], source="estimate")
-    return Knob(change=change.typed, peak_allocated_bytes=allocated, peak_reserved_bytes=reserved, cost=change.cost)
+        return unknown_knob(change, error)
+    return knob_of(change, without_limit(trace, setup.spec, ground))
 
 
 def _assumptions(config: Config, setup: RecSetup) -> Iterator[str]:

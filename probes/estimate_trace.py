@@ -38,7 +38,7 @@ from probes.virtual import Machine, virtual_cuda
 from probes.virtual.ledger import LOAD
 
 _VALIDATION_BATCHES = 2
-_HISTORY_ENTRIES = 1_000_000
+HISTORY_ENTRIES = 1_000_000
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -119,20 +119,23 @@ class Bench:
             enter(setup.spec, torch_version=setup.torch_version, environ=setup.environ)
         )
         if self._real_card:
-            torch.cuda.memory._record_memory_history(max_entries=_HISTORY_ENTRIES)
+            torch.cuda.memory._record_memory_history(max_entries=HISTORY_ENTRIES)
 
     def build(self) -> None:
         """Load and build as `ilora.run` does."""
+        self._load()
+        self.machine.watch.name_root(self.teacher)
+        ledger = self.machine.ledger
+        self._num_load_events, self._num_load_numbers = len(ledger.events), len(ledger.sizes)
+        self._live = frozenset(ledger.live_at(len(ledger.events)))
+
+    def _load(self) -> None:
         setup, config = self.setup, self.setup.config
         self._placement = place(config.train, "cuda")
         recommender = build_recommender(config.rec, setup.num_items, config.data.max_history).eval()
         llm: LoadedLlm = make_llm(config, setup.shape, self._placement)
         check_positions(config, llm.model)
         self._teacher = build_teacher(config, recommender, llm, self._placement)
-        self.machine.watch.name_root(self.teacher)
-        ledger = self.machine.ledger
-        self._num_load_events, self._num_load_numbers = len(ledger.events), len(ledger.sizes)
-        self._live = frozenset(ledger.live_at(len(ledger.events)))
 
     def trace(self, config: Config, *, steps: int, evaluation: bool = False, whole: bool = False) -> Trace:
         """Run `steps` optimizer steps of a configuration that needs the same teacher, and on request its evaluation.

@@ -16,14 +16,13 @@ import torch
 from ilora.config import ConfigError
 from ilora.llm import LlmError
 from ilora_diag.hardware.gpus import GpuSpec
-from ilora_diag.schema import CardEstimate, Knob, Known, Unavailable
+from ilora_diag.schema import CardEstimate, Knob, Known
 from probes.estimate_batches import BatchTraces, Search
 from probes.estimate_cards import Ground, answer, fits_at_ease, without_limit
 from probes.estimate_eval_parts import evaluation_of, training_of
-from probes.estimate_knobs import Change, changed
+from probes.estimate_knobs import Change, changed, knob_of, unknown_knob
 from probes.estimate_parts import Parts, take_apart
-from probes.estimate_rec import RecSetup, trace_recommender
-from probes.estimate_rec_data import row_count
+from probes.estimate_rec import rec_setup, trace_recommender
 from probes.estimate_refusals import told_apart
 from probes.estimate_trace import Bench, Setup
 from probes.trace import Trace
@@ -37,8 +36,6 @@ request (tests hold the third and fourth against it), so that no later one reach
 
 MAX_WORKERS = 3
 """Processes at most: each takes some 150 MB of its own."""
-
-_EXECUTED_RUNS, _DERIVED_RUNS = 6, 2
 
 
 class Held:
@@ -122,13 +119,7 @@ def run_before(setup: Setup) -> Trace | None:
     config = setup.config
     if config.rec.checkpoint is not None:
         return None
-    trained_on = RecSetup(
-        num_items=setup.num_items,
-        rows=row_count(config),
-        spec=setup.spec,
-        torch_version=setup.torch_version,
-        environ=setup.environ,
-    )
+    trained_on = rec_setup(config, setup.num_items, setup.spec, setup.torch_version, setup.environ)
     return trace_recommender(trained_on, config, passes=1)
 
 
@@ -166,8 +157,7 @@ def run_search(task: SearchTask) -> tuple[Known[int], ...]:
                 found.append(0)
                 continue
             executed = cards.is_first and place == 0
-            runs = _EXECUTED_RUNS if executed else _DERIVED_RUNS
-            found.append(Search(traces, spec, cards.ground).largest(max_runs=runs, executed=executed))
+            found.append(Search(traces, spec, cards.ground).largest(executed=executed))
         return tuple(found)
 
 
@@ -191,7 +181,7 @@ def run_knobs(task: KnobTask) -> tuple[Knob, ...]:
         with HELD.bench(setup) as bench:
             return tuple(_knob(bench, setup, task, change) for change in task.changes)
     except (ConfigError, LlmError, VirtualDeviceError) as error:
-        return tuple(_not_computed(change, error, of_run=task.of_run) for change in task.changes)
+        return tuple(unknown_knob(change, error, of_run=task.of_run) for change in task.changes)
 
 
 def _knob(bench: Bench, setup: Setup, task: KnobTask, change: Change) -> Knob:
@@ -200,20 +190,8 @@ def _knob(bench: Bench, setup: Setup, task: KnobTask, change: Change) -> Knob:
         trace = bench.trace(config, steps=STEPS, evaluation=task.of_run)
         found = without_limit(trace, setup.spec, task.ground)
     except (ConfigError, LlmError, VirtualDeviceError) as error:
-        return _not_computed(change, error, of_run=task.of_run)
-    return Knob(
-        change=change.typed,
-        peak_allocated_bytes=found.peak_allocated_bytes,
-        peak_reserved_bytes=found.peak_reserved_bytes,
-        cost=change.cost,
-        of_run=task.of_run,
-    )
-
-
-def _not_computed(change: Change, error: Exception, *, of_run: bool) -> Knob:
-    unknown = Unavailable(reason=str(error).splitlines()[0], source="estimate")
-    peaks = {"peak_allocated_bytes": unknown, "peak_reserved_bytes": unknown}
-    return Knob(change=change.typed, **peaks, cost=change.cost, of_run=of_run)
+        return unknown_knob(change, error, of_run=task.of_run)
+    return knob_of(change, found, of_run=task.of_run)
 
 
 def _guarded(run: Callable[[Any], R], task: object) -> R:

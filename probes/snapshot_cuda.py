@@ -4,13 +4,7 @@ from __future__ import annotations
 
 import torch
 
-from ilora.assemble import build_teacher
-from ilora.device import place
-from ilora.rec.build import build_recommender
-from probes.estimate_model import check_positions, make_llm
-from probes.estimate_trace import Bench
-
-_HISTORY_ENTRIES = 1_000_000
+from probes.estimate_trace import HISTORY_ENTRIES, Bench
 
 
 class CudaBench(Bench):
@@ -22,14 +16,9 @@ class CudaBench(Bench):
 
     def _enter_card(self) -> None:
         record = torch.cuda.memory._record_memory_history
-        record(max_entries=_HISTORY_ENTRIES)
+        record(max_entries=HISTORY_ENTRIES)
         self._stack.callback(record, None)
 
     def build(self) -> None:
         """Load and build as `ilora.run` does."""
-        setup, config = self.setup, self.setup.config
-        self._placement = place(config.train, "cuda")
-        recommender = build_recommender(config.rec, setup.num_items, config.data.max_history).eval()
-        llm = make_llm(config, setup.shape, self._placement)
-        check_positions(config, llm.model)
-        self._teacher = build_teacher(config, recommender, llm, self._placement)
+        self._load()

@@ -6,6 +6,7 @@ of the document; `cards` has every card's.
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import ClassVar
 
@@ -99,6 +100,15 @@ class PhasePeak:
     phase: str
     allocated_bytes: int
     reserved_bytes: int
+
+
+def hungriest_evaluation(phases: Iterable[PhasePeak]) -> str:
+    """The part of the evaluation that reserves more than training ever did; empty where none does."""
+    reserved, found = 0, ""
+    for phase in phases:
+        if phase.reserved_bytes > reserved:
+            reserved, found = phase.reserved_bytes, phase.phase
+    return found if found in EVALUATION_PHASES else ""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from ilora_diag.schema.estimate import EVALUATION_PHASES
+from ilora_diag.schema.estimate import EVALUATION_PHASES, hungriest_evaluation
 from ilora_diag.units import format_bytes
 from reports.blocks import Block, Paragraph
 from reports.view.estimate_story import EstimateStory
@@ -29,5 +29,4 @@ def hungriest(story: EstimateStory) -> str:
     oom = story.card.oom
     if oom is not None:
         return oom.phase if oom.phase in EVALUATION_PHASES else ""
-    highest = max(story.estimate.by_phase, key=lambda phase: phase.reserved_bytes, default=None)
-    return highest.phase if highest is not None and highest.phase in EVALUATION_PHASES else ""
+    return hungriest_evaluation(story.estimate.by_phase)

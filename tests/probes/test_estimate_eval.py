@@ -14,7 +14,7 @@ from omegaconf import OmegaConf
 from ilora.config import Config, load_config
 from ilora_diag.hardware.gpus import find_gpu, with_memory
 from ilora_diag.memory.settings import AllocatorSettings
-from ilora_diag.schema.estimate import EVALUATION_PHASES
+from ilora_diag.schema.estimate import EVALUATION_PHASES, hungriest_evaluation
 from probes.estimate_cards import Ground, answer, without_limit
 from probes.estimate_compose import make_setup
 from probes.estimate_eval import prompts, prompts_tokens, title_tokens
@@ -22,7 +22,6 @@ from probes.estimate_eval_decode import IrregularError, prolonged
 from probes.estimate_eval_parts import (
     evaluation_changes,
     evaluation_of,
-    hungriest,
     trained_at,
     training_of,
 )
@@ -96,7 +95,7 @@ def test_the_step_cut_out_is_the_step_traced_alone_and_the_evaluation_alone_hold
     )  # fmt: skip
     whole, evaluation = (without_limit(one, find_gpu("h100"), GROUND) for one in (trace, evaluation_of(trace)))
     assert evaluation.peak_allocated_bytes == whole.peak_allocated_bytes
-    assert hungriest(whole.phases) == "generation"
+    assert hungriest_evaluation(whole.phases) == "generation"
     assert [change.typed for change in evaluation_changes(config, "generation")] == [
         "eval.batch_size=32", "eval.generation=false",
     ]  # fmt: skip
@@ -145,6 +144,6 @@ def test_a_run_on_real_batches_takes_in_its_evaluation_what_the_estimate_says(tm
     took = next(e["device"] for e in events if e.get("phase") == "eval" and e.get("status") == "end")
     allocated, reserved = took["peak_allocated_bytes"], took["peak_reserved_bytes"]
     found = without_limit(traced(config), find_gpu("h100"), GROUND)
-    assert hungriest(found.phases) == "generation"
+    assert hungriest_evaluation(found.phases) == "generation"
     assert abs(found.peak_allocated_bytes - allocated) * 20 <= allocated
     assert abs(found.peak_reserved_bytes - reserved) * 20 <= reserved
