@@ -248,6 +248,17 @@ def why_no_cuda() -> str:
     return ""
 
 
+def refusal_without_cuda(purpose: str) -> str:
+    """What is said to somebody who wants to do something with a card where there is none; empty if there is one."""
+    why = why_no_cuda()
+    if not why:
+        return ""
+    return (
+        f"--device cuda: torch sees no CUDA device here ({why}); to {purpose} on a modelled card, "
+        "say --device virtual:NAME, such as virtual:h100"
+    )
+
+
 @contextmanager
 def recorded_cuda() -> Iterator[Station]:
     """The current real card with a recorder on it."""

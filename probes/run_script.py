@@ -27,10 +27,6 @@ if TYPE_CHECKING:
 EXIT_OK, EXIT_USAGE, EXIT_NO_DEVICE = 0, 2, 4
 RESULT_FD = "ILORA_DIAG_RESULT_FD"
 _VIRTUAL = "virtual:"
-NO_CUDA = (
-    "--device cuda: torch sees no CUDA device here ({why}); to run the script on a modelled card, "
-    "say --device virtual:NAME, such as virtual:h100"
-)
 
 
 def main(argv: list[str] | None = None) -> int:
@@ -131,11 +127,10 @@ def _counting_backward(station: Station, stop: object) -> Iterator[None]:
 def _station(arguments: argparse.Namespace) -> Iterator[Station]:
     """The card asked for, with its recorder."""
     if arguments.device == "cuda":
-        from probes.recorder import recorded_cuda, why_no_cuda
+        from probes.recorder import recorded_cuda, refusal_without_cuda
 
-        why = why_no_cuda()
-        if why:
-            raise _RefusedError("no device", NO_CUDA.format(why=why))
+        if refusal := refusal_without_cuda("run the script"):
+            raise _RefusedError("no device", refusal)
         with recorded_cuda() as station:
             yield station
         return
@@ -153,7 +148,9 @@ def _station(arguments: argparse.Namespace) -> Iterator[Station]:
 
 def _allocator_variables() -> str:
     """What the allocator is told by the environment."""
-    names = ("PYTORCH_ALLOC_CONF", "PYTORCH_CUDA_ALLOC_CONF")
+    from ilora_diag.memory.settings import CUDA_VARIABLE, GENERIC_VARIABLE
+
+    names = (GENERIC_VARIABLE, CUDA_VARIABLE)
     return " ".join(f"{name}={os.environ[name]}" for name in names if name in os.environ)
 
 

@@ -23,10 +23,6 @@ if TYPE_CHECKING:
     from probes.estimate_trace import Bench
 
 EXIT_NO_DEVICE = 4
-NO_CUDA = (
-    "--device cuda: torch sees no CUDA device here ({why}); to record on a modelled card, "
-    "say --device virtual:NAME, such as virtual:h100"
-)
 
 
 def main(argv: list[str] | None = None) -> int:
@@ -46,15 +42,16 @@ def main(argv: list[str] | None = None) -> int:
         spec = cards(arguments.gpu, arguments.memory)[0] if arguments.gpu is not None else None
     except (ConfigError, UnknownGpu, ValueError) as error:
         return refuse("usage", str(error), EXIT_USAGE)
-    if spec is None and (why := _why_no_card()):
-        return refuse("no device", NO_CUDA.format(why=why), EXIT_NO_DEVICE)
+    if spec is None and (refusal := _refusal()):
+        return refuse("no device", refusal, EXIT_NO_DEVICE)
     return _dumped(config, spec, arguments.file)
 
 
-def _why_no_card() -> str:
-    from probes.recorder import why_no_cuda
+def _refusal() -> str:
+    """Why nothing can be recorded on the real card; empty if there is one."""
+    from probes.recorder import refusal_without_cuda
 
-    return why_no_cuda()
+    return refusal_without_cuda("record")
 
 
 def _dumped(config: Config, spec: GpuSpec | None, file: Path) -> int:

@@ -8,7 +8,7 @@ from pathlib import Path
 
 from ilora_diag.cli.exit_codes import CommandError, ExitCode
 from ilora_diag.cli.show import on_terminal
-from ilora_diag.cli.sizes import typed_size
+from ilora_diag.cli.sizes import optional_size
 from ilora_diag.cli.streams import Lang, chosen_lang, emit, note
 from ilora_diag.engine.estimate_run import EstimateError, EstimateRequest, run_estimate_process
 from ilora_diag.schema import Estimate, Unavailable, to_json
@@ -46,12 +46,12 @@ def run_estimate(options: EstimateOptions, *, lang: Lang | None) -> ExitCode:
         CommandError: there is no estimate, or it cannot be written.
     """
     language = chosen_lang(lang, os.environ)
-    observed = _size("--observed", options.observed)
+    observed = optional_size("--observed", options.observed)
     request = EstimateRequest(
         overrides=options.overrides,
         config=options.config,
         gpus=options.gpus,
-        memory_bytes=_size("--memory", options.memory),
+        memory_bytes=optional_size("--memory", options.memory),
         torch_version=options.torch,
         knobs=options.knobs,
         deadline_s=options.deadline_s,
@@ -78,10 +78,6 @@ def exit_code(found: Estimate) -> ExitCode:
     if isinstance(found.fits, Unavailable):
         return ExitCode.INCONCLUSIVE
     return ExitCode.OK if found.fits else ExitCode.FAILURE
-
-
-def _size(option: str, text: str | None) -> int | None:
-    return None if text is None else typed_size(option, text)
 
 
 def _check_out(folder: Path | None) -> None:

@@ -9,7 +9,7 @@ from pathlib import Path
 
 from ilora_diag.cli.exit_codes import CommandError, ExitCode
 from ilora_diag.cli.show import on_terminal
-from ilora_diag.cli.sizes import typed_size
+from ilora_diag.cli.sizes import optional_size
 from ilora_diag.cli.streams import Lang, chosen_lang, emit, note
 from ilora_diag.engine.run_script import ScriptRequest, ScriptResult, ScriptRunError, run_script_process
 from ilora_diag.schema import ScriptEnd, ScriptRun, Unavailable, to_json
@@ -96,7 +96,7 @@ def _request(options: RunOptions) -> ScriptRequest:
         is_module=module is not None,
         args=args,
         device=options.device,
-        memory_bytes=None if options.memory is None else typed_size("--memory", options.memory),
+        memory_bytes=optional_size("--memory", options.memory),
         torch_version=options.torch,
         max_steps=options.max_steps,
         deadline_s=options.deadline_s,

@@ -24,3 +24,8 @@ def typed_size(option: str, text: str) -> int:
         hint = f"{text} is {size} bytes, and nothing on a card is that small: type the unit, such as 16GiB"
         raise CommandError(f"{option} {text}: allowed is a size from 1MiB. {hint}", ExitCode.USAGE)
     return size
+
+
+def optional_size(option: str, text: str | None) -> int | None:
+    """The same where the option may be left out."""
+    return None if text is None else typed_size(option, text)

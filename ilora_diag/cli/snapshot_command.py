@@ -11,7 +11,7 @@ from pathlib import Path
 from ilora_diag.cli.estimate_command import NO_ANSWER
 from ilora_diag.cli.exit_codes import CommandError, ExitCode
 from ilora_diag.cli.show import on_terminal
-from ilora_diag.cli.sizes import typed_size
+from ilora_diag.cli.sizes import optional_size
 from ilora_diag.cli.streams import Lang, chosen_lang, emit, note
 from ilora_diag.engine.estimate_run import EstimateError
 from ilora_diag.engine.host_memory import free_host_memory
@@ -27,8 +27,6 @@ from reports.view.snapshot import snapshot_document
 
 _DEFAULT_CARD, _VIRTUAL = "h100", "virtual:"
 _NO_ANSWER = {**NO_ANSWER, "no device": ExitCode.PRECONDITION}
-
-
 _QUIET_S = 2.0
 _LINE_EVERY_S = 10.0
 
@@ -108,7 +106,7 @@ def _recorded(request: SnapshotRequest, file: Path) -> Path:
         overrides=request.args,
         config=request.config,
         gpu=_card(request),
-        memory_bytes=None if request.memory is None else typed_size("--memory", request.memory),
+        memory_bytes=optional_size("--memory", request.memory),
         file=file.resolve(),
     )
     try:
