@@ -2,9 +2,6 @@
 
 from __future__ import annotations
 
-KEY_VALUE = "key=value"
-"""What is allowed where a whole argument is none of it: the message then names it as it was typed."""
-
 
 class ConfigError(ValueError):
     """A value a user can cause and mend.
@@ -14,9 +11,12 @@ class ConfigError(ValueError):
         value: what was given, as text.
         allowed: what would have been accepted, in words.
         hint: what to type instead, or the reason.
+
+    Args:
+        key, value, allowed, hint: see there.
+        typed: how the message names it; by default key=value.
     """
 
-    def __init__(self, key: str, value: object, allowed: str, hint: str = "") -> None:
+    def __init__(self, key: str, value: object, allowed: str, hint: str = "", *, typed: str | None = None) -> None:
         self.key, self.value, self.allowed, self.hint = key, str(value), allowed, hint
-        typed = f"{key}={value}" if allowed != KEY_VALUE else key
-        super().__init__(f"{typed}: allowed is {allowed}" + (f". {hint}" if hint else ""))
+        super().__init__(f"{typed or f'{key}={value}'}: allowed is {allowed}" + (f". {hint}" if hint else ""))

@@ -17,7 +17,7 @@ import yaml
 from omegaconf import DictConfig, OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 
-from ilora.config.errors import KEY_VALUE, ConfigError
+from ilora.config.errors import ConfigError
 from ilora.config.tree import Config, LlmConfig
 from ilora.config.validate import describe, field_of, validate
 
@@ -124,7 +124,7 @@ def _set(tree: DictConfig, key: str, value: Any) -> None:
 def _split_override(text: str) -> Leaf:
     key, separator, value = text.partition("=")
     if not separator or not key:
-        raise ConfigError(text, "", KEY_VALUE, "For example: train.batch_size=2 llm=opt-125m")
+        raise ConfigError(text, "", "key=value", "For example: train.batch_size=2 llm=opt-125m", typed=text)
     try:
         parsed = OmegaConf.to_container(OmegaConf.from_dotlist([f"value={value}"]))
     except (yaml.YAMLError, OmegaConfBaseException, ValueError) as error:

@@ -16,7 +16,7 @@ ACTIONS = (
     *("segment_alloc", "segment_free", "segment_map", "segment_unmap"),
 )
 """What the allocators of torch 2.0 to 2.14 record (`TraceEntry::Action`); a remark on a block, `annotate`, is new in
-2.14). Any other action might change the totals in a way not known here, so it is refused by name."""
+2.14. Any other action might change the totals in a way not known here, so it is refused by name."""
 
 ACTION_CODES = {action: code for code, action in enumerate(ACTIONS)}
 ALLOC, FREE_REQUESTED, FREE_COMPLETED, OOM = (

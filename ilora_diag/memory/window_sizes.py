@@ -13,27 +13,27 @@ from ilora_diag.memory.settings_records import NUM_ROUNDUP_INTERVALS, AllocatorS
 from ilora_diag.memory.snapshot_events import SEGMENT_MAP, SEGMENT_UNMAP
 from ilora_diag.memory.window_blocks import BEFORE, GROWS, Window, take_out
 
+_IS_START, _EVENT_AT = 1 << 40, 41
+
 
 def size_blocks(window: Window, settings: Mapping[str, Any]) -> None:
     """Give every block the size that `allocated_bytes` counts; those of the final state have theirs."""
     blocks, rounded = window.blocks, rounding(settings)
     max_split = settings.get("max_split_size", -1)
     max_split = max_split if isinstance(max_split, int) and 0 < max_split < 1 << 60 else None
-    changes: list[
-        int
-    ] = []  # event, 0 release or 1 allocation, and block in one number: less than half of a tuple's room
+    changes: list[int] = []  # (event, 0 release or 1 allocation, block) as one number: less than half of a tuple's room
     for index in range(len(blocks)):
         size = rounded(blocks.requested[index])
         if not blocks.size[index]:
             blocks.size[index] = size
         if size > SMALL_BYTES:
-            changes.append((blocks.start[index] - BEFORE) << 41 | 1 << 40 | index)
-            changes.append((blocks.released[index] - BEFORE) << 41 | index)
+            changes.append((blocks.start[index] - BEFORE) << _EVENT_AT | _IS_START | index)
+            changes.append((blocks.released[index] - BEFORE) << _EVENT_AT | index)
     changes.sort()
     layout = _Layout(window, max_split)
     moment, num_events = BEFORE, window.num_events
     for change in changes:
-        event, is_start, index = (change >> 41) + BEFORE, change >> 40 & 1, change & (1 << 40) - 1
+        event, is_start, index = (change >> _EVENT_AT) + BEFORE, change & _IS_START, change & _IS_START - 1
         if event >= num_events:
             break
         if event > BEFORE:

@@ -13,8 +13,6 @@ from ilora.rec.checkpoint.harvest import Weights
 
 FORMAT = "ilora.recommender/1"
 _FACTS = {"num_items": int, "hidden_size": int, "max_history": int, "dropout": float}
-
-
 _WITHOUT_VALUES = "without_values"
 
 
