@@ -15,6 +15,7 @@ from ilora_diag.schema import Unavailable
 from probes.virtual import (
     accumulate,
     copies,
+    data,
     facade,
     moves,
     old_types,
@@ -84,6 +85,7 @@ def virtual_cuda(
         facade.install(machine, patches)
         history.install(patches)
         substitutes.install(machine, patches)
+        data.install(machine, patches)
         pinned.install(patches)
         stack.callback(old_types.install(patches))
         refusals.install(machine, patches)
@@ -99,7 +101,7 @@ def virtual_cuda(
 
 @contextmanager
 def _device_guards() -> Iterator[None]:
-    """Let C++ name CUDA devices without a driver: guards that do nothing, and `torch.tensor` made on the host first."""
+    """Let C++ name CUDA devices without a driver: guards that do nothing, and data in an index put on the host first."""
     torch._C._ensureCUDADeviceGuardSet()
     before = torch._C._only_lift_cpu_tensors()
     torch._C._set_only_lift_cpu_tensors(True)

@@ -1,6 +1,7 @@
 """What makes a tensor virtual: storage on `meta`, dispatch keys of CUDA.
 
-`is_meta` asks C++, past the attribute of the same name, which tells users that virtual tensors are on `cuda`.
+`is_meta` asks C++, past the attribute of the same name, which tells users that virtual tensors are on `cuda`. While a
+function mode is active, such as a default device, or for a subclass, C++ itself would ask that attribute.
 """
 
 from __future__ import annotations
@@ -14,7 +15,17 @@ from torch import Tensor
 _CUDA_KEY = torch._C.DispatchKey.CUDA
 _CARD = torch.device("cuda", 0)
 _keys_of = torch._C._dispatch_keys
-is_meta = torch._C.TensorBase.is_meta.__get__  # type: ignore[attr-defined]
+_num_function_modes = torch._C._len_torch_function_stack
+_asked_at_once = frozenset({Tensor, torch.nn.Parameter})
+_is_meta = torch._C.TensorBase.is_meta.__get__  # type: ignore[attr-defined]
+
+
+def is_meta(tensor: Tensor) -> bool:
+    """Whether C++ takes a tensor to be on meta, which it does of virtual tensors."""
+    if type(tensor) in _asked_at_once and not _num_function_modes():
+        return _is_meta(tensor)  # type: ignore[no-any-return]
+    with torch._C.DisableTorchFunction():
+        return _is_meta(tensor)  # type: ignore[no-any-return]
 
 
 def has_cuda_key(tensor: Tensor) -> bool:

@@ -47,7 +47,8 @@ def replacements(machine: Machine) -> dict[str, Any]:
 
     def type_(tensor: Tensor, dtype: Any = None, non_blocking: bool = False, **_: Any) -> Any:
         if dtype is None:
-            name = _base.type(tensor)
+            with torch._C.DisableTorchFunction():  # which would come back here and answer with the name we make of it
+                name = _base.type(tensor)
             return name.replace("torch.", "torch.cuda.", 1).replace("meta.", "") if tensor.is_cuda else name
         old = old_types.named(dtype) if isinstance(dtype, str) else dtype
         if isinstance(old, old_types.OldType):

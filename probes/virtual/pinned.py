@@ -12,7 +12,6 @@ from typing import Any
 import torch
 from torch import Tensor
 from torch.multiprocessing.reductions import StorageWeakRef
-from torch.utils._device import _device_constructors
 
 from probes.virtual.patches import Patches
 
@@ -44,7 +43,6 @@ def marked(made: Any) -> Any:
 def install(patches: Patches) -> None:
     """`torch.tensor` makes its tensor in C++, where nothing can be said."""
     plain: Callable[..., Tensor] = torch.tensor
-    _device_constructors()  # the functions that a default device applies to, gathered once: before this one goes
 
     @wraps(plain)
     def tensor(data: Any, *, pin_memory: bool = False, **kwargs: Any) -> Tensor:

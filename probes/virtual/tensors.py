@@ -13,12 +13,11 @@ import torch
 from torch import Tensor
 
 from probes.virtual import pinned
+from probes.virtual.keys import has_cuda_key, is_meta
 from probes.virtual.machine import Machine
 
-_CUDA_KEY = torch._C.DispatchKey.CUDA
 _base: Any = torch._C.TensorBase
-_device, _is_meta, _is_cuda = _base.device.__get__, _base.is_meta.__get__, _base.is_cuda.__get__
-_keys_of = torch._C._dispatch_keys
+_device, _is_cuda = _base.device.__get__, _base.is_cuda.__get__
 
 
 def replacements(machine: Machine) -> dict[str, Any]:
@@ -26,7 +25,7 @@ def replacements(machine: Machine) -> dict[str, Any]:
     devices = [torch.device("cuda", card.index) for card in machine.cards]
 
     def virtual(tensor: Tensor) -> bool:
-        return _is_meta(tensor) and not machine.in_kernel and _keys_of(tensor).has(_CUDA_KEY)
+        return is_meta(tensor) and not machine.in_kernel and has_cuda_key(tensor)
 
     def device(tensor: Tensor) -> torch.device:
         found: torch.device = _device(tensor)
@@ -64,7 +63,7 @@ def replacements(machine: Machine) -> dict[str, Any]:
     return {
         "device": property(device),
         "is_cuda": property(lambda tensor: virtual(tensor) or _is_cuda(tensor)),
-        "is_meta": property(lambda tensor: _is_meta(tensor) and not virtual(tensor)),
+        "is_meta": property(lambda tensor: is_meta(tensor) and not virtual(tensor)),
         "get_device": lambda tensor: machine.device_of(tensor) if virtual(tensor) else _base.get_device(tensor),
         "data_ptr": lambda tensor: _address(machine, tensor) if virtual(tensor) else _base.data_ptr(tensor),
         "record_stream": lambda tensor, stream: None,

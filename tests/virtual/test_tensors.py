@@ -5,12 +5,14 @@ from __future__ import annotations
 import copy
 import io
 import pickle
+from contextlib import nullcontext
 from pathlib import Path
 from typing import Any
 
 import pytest
 import torch
 from torch import nn
+from torch.overrides import TorchFunctionMode
 
 from probes.virtual import Machine, NotCarriedError, is_virtual
 
@@ -277,3 +279,27 @@ def test_distributions_take_arguments_nobody_computed_and_refuse_known_ones_that
     assert any("taken to be in order" in sentence for sentence in card.notes.sentences())
     with pytest.raises(ValueError, match="Expected parameter scale"):
         torch.distributions.Normal(mean, torch.tensor([-1.0]).cuda(), **checked)
+
+
+class _PassingOn(TorchFunctionMode):
+    def __torch_function__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
+        return func(*args, **(kwargs or {}))
+
+
+class _Subclass(torch.Tensor):
+    """Neither does anything of its own; both make C++ ask Python for every attribute."""
+
+
+@pytest.mark.parametrize("around", [_PassingOn, lambda: torch.device("cuda"), nullcontext], ids=["mode", "device", ""])
+@pytest.mark.parametrize("kind", [torch.Tensor, _Subclass])
+def test_what_it_is_shows_through_modes_and_subclasses(card: Machine, around: Any, kind: type[torch.Tensor]) -> None:
+    tensor = torch.ones(3, device="cuda").as_subclass(kind)
+    with around():
+        assert (is_virtual(tensor), tensor.is_meta, tensor.is_cuda, str(tensor.device)) == (True, False, True, "cuda:0")
+        assert tensor.type() == "torch.cuda.FloatTensor"
+        assert tensor.data_ptr()
+        assert not tensor.is_pinned()
+        with pytest.raises(RuntimeError, match="only dense CPU tensors can be pinned"):
+            tensor.pin_memory()
+        assert type(tensor + 1) is kind
+        assert (tensor + 1).tolist() == [2, 2, 2]
