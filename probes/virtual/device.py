@@ -101,7 +101,7 @@ def virtual_cuda(
 
 @contextmanager
 def _device_guards() -> Iterator[None]:
-    """Let C++ name CUDA devices without a driver: guards that do nothing, and data in an index put on the host first."""
+    """Let C++ name CUDA devices without a driver: guards that do nothing, and data of an index made on the host."""
     torch._C._ensureCUDADeviceGuardSet()
     before = torch._C._only_lift_cpu_tensors()
     torch._C._set_only_lift_cpu_tensors(True)
