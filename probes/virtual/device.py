@@ -79,7 +79,7 @@ def virtual_cuda(
         stack.callback(_active.clear)
         history = History(machine)
         patches.replace_all(torch.Tensor, tensors.replacements(machine))
-        patches.replace_all(torch.Tensor, moves.replacements(machine))
+        moves.install(machine, patches)
         patches.replace_all(torch.UntypedStorage, storages.replacements(machine))
         patches.replace_all(torch.Tensor, copies.replacements())
         facade.install(machine, patches)

@@ -52,7 +52,7 @@ class Plan:
 
     def __init__(self, func: OpOverload) -> None:
         self.func = func
-        self.handler: Handler | None = special.HANDLERS.get(func)
+        self.handler: Handler | None = special.handler_of(func)
         self.is_composite = (
             self.handler is None
             and func not in _ONE_KERNEL

@@ -17,7 +17,7 @@ from ilora_diag.hardware import scratch
 from ilora_diag.hardware.scratch import Buffer, Scratch
 from ilora_diag.hardware.workspaces import addmm_uses_lt
 from ilora_diag.schema import Known, Unavailable
-from probes.virtual import reductions
+from probes.virtual import reductions, unmeasured
 from probes.virtual.machine import Machine
 
 aten = torch.ops.aten
@@ -62,7 +62,7 @@ def on_card_after_all(machine: Machine, args: tuple[Any, ...]) -> bool:
 
 def takes_hidden(func: OpOverload) -> bool:
     """Whether `after` has something to do for an operator."""
-    return func in _GEMMS or func in reductions.OPERATORS or func in _RULES
+    return func in _GEMMS or func in reductions.OPERATORS or func in _RULES or unmeasured.is_unmeasured(func)
 
 
 def after(machine: Machine, func: OpOverload, args: tuple[Any, ...], out: Any, device: int) -> None:
@@ -80,6 +80,8 @@ def after(machine: Machine, func: OpOverload, args: tuple[Any, ...], out: Any, d
     rule = _RULES.get(func)
     if rule is not None:
         _take(machine, func, rule(machine, args, out, device), device)
+    else:
+        unmeasured.tell(machine, func, out)
 
 
 def _gemm(machine: Machine, device: int) -> None:

@@ -9,16 +9,28 @@ from typing import Any
 
 import torch
 from torch import Tensor
+from torch.nn import parameter as parameters
 
 from probes.virtual import old_types
 from probes.virtual.devices import index_of
 from probes.virtual.machine import Machine
+from probes.virtual.patches import Patches
 
 _base: Any = torch._C.TensorBase
 _TO = ("device", "dtype", "non_blocking", "copy")
 
 
-def replacements(machine: Machine) -> dict[str, Any]:
+def install(machine: Machine, patches: Patches) -> None:
+    """Put the methods in place, also where a lazy module's parameters without a shape may be moved."""
+    methods = _methods(machine)
+    shapeless: Any = vars(parameters)["UninitializedTensorMixin"]  # not declared to type checkers
+    allowed: list[Any] = shapeless._allowed_methods
+    moving = [methods[name] for name in methods if getattr(Tensor, name) in allowed]
+    patches.replace_all(Tensor, methods)
+    patches.replace(shapeless, "_allowed_methods", [*allowed, *moving])
+
+
+def _methods(machine: Machine) -> dict[str, Any]:
     """Method of `torch.Tensor` -> what stands there while the device is there."""
 
     def here(device: Any) -> torch.device:

@@ -79,7 +79,7 @@ def _kind_of(func: OpOverload) -> str:
     writes = [argument for argument in schema.arguments if argument.alias_info is not None]
     first_only = len(writes) == 1 and schema.arguments[0] is not None and schema.arguments[0].alias_info is not None
     if first_only and schema.is_mutable and len(returns) == 1 and str(returns[0].type) == "Tensor":
-        return _OTHER if func._name.startswith(("aten::resize", "aten::set_", "aten::t_", "aten::trans")) else _IN_PLACE
+        return _OTHER if torch.Tag.inplace_view in func.tags else _IN_PLACE  # such as squeeze_: sizes change
     return _OTHER
 
 

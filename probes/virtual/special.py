@@ -270,6 +270,25 @@ _LARGEST: dict[OpOverload, Callable[..., Any]] = {
     aten.unique_dim.default: _all_unique,
 }
 
+_OF_OTHER_LAYOUTS = {
+    "aten::_nested": ("nested tensors", "they keep their sizes beside their values"),
+    "aten::_pack_padded_sequence": ("pack_padded_sequence", "cuDNN's recurrent layers, which take it, are not carried"),
+}
+
+
+def handler_of(func: OpOverload) -> Handler | None:
+    """What runs an operator in place of the ordinary way; None where nothing does."""
+    handler = HANDLERS.get(func)
+    if handler is None and func._name.startswith(tuple(_OF_OTHER_LAYOUTS)):
+        return _refused
+    return handler
+
+
+def _refused(mode: VirtualDispatch, func: OpOverload, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
+    what, why = next(told for name, told in _OF_OTHER_LAYOUTS.items() if func._name.startswith(name))
+    raise NotCarriedError(what, why)
+
+
 HANDLERS: dict[OpOverload, Handler] = {
     aten._to_copy.default: _to_copy,
     aten.copy_.default: _copy_,

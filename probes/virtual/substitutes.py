@@ -23,6 +23,10 @@ from probes.virtual.watch import Watch
 
 aten = torch.ops.aten
 _Library: Any = torch.library.Library
+_FUSED_INFERENCE = (
+    "fused inference kernels of nn.TransformerEncoderLayer and nn.MultiheadAttention are not modelled: what they stand "
+    "for was run and counted"
+)
 
 
 def dropout(input: Tensor, p: float, train: bool) -> Tensor:
@@ -117,6 +121,13 @@ def install(machine: Machine, patches: Patches) -> None:
     # Moving a recurrent layer would ask cuDNN to lay its weights out; calling it is refused by name.
     patches.replace(torch.nn.RNNBase, "flatten_parameters", lambda layer: None)
     patches.replace(torch._C, "_cuda_clearCublasWorkspaces", machine.drop_workspaces)
+
+    def fused_inference() -> bool:
+        if not torch.is_grad_enabled():
+            machine.notes.add(_FUSED_INFERENCE)
+        return False
+
+    patches.replace(torch.backends.mha, "get_fastpath_enabled", fused_inference)
 
 
 def told(function: Callable[..., Any], watch: Watch) -> Callable[..., Any]:

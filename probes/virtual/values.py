@@ -102,8 +102,9 @@ def propagate(machine: Machine, func: OpOverload, args: tuple[Any, ...], kwargs:
         return
     results = [result] if isinstance(result, Tensor) else list(result or ())
     for tensor, value in zip(outs, results, strict=False):
-        key = tensor.untyped_storage()._cdata
-        if is_meta(tensor) and isinstance(value, Tensor) and key not in machine.values:
+        if not isinstance(value, Tensor) or value.shape != tensor.shape:  # kernels of host and card may differ there
+            continue
+        if is_meta(tensor) and tensor.untyped_storage()._cdata not in machine.values:
             remember(machine, tensor, value)
 
 

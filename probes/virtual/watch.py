@@ -16,6 +16,7 @@ import torch
 from torch import Tensor, nn
 from torch.autograd import graph
 from torch.nn.modules import module as hooks
+from torch.nn.parameter import is_lazy
 from torch.optim import optimizer as optimizers
 
 from ilora_diag.schema import Category
@@ -29,6 +30,7 @@ _current_node = torch._C._current_autograd_node
 _sequence_nr = torch._C._autograd._get_sequence_nr
 _GROUP = "(parameter group"
 _ACCUMULATE = "torch::autograd::AccumulateGrad"
+_functorch = torch._C._functorch
 
 
 class Watch:
@@ -45,6 +47,7 @@ class Watch:
         self._owner: dict[int, str] = {}
         self._phase = LOAD
         self._in_step = False
+        self._awaits_sizes = False
         self.step = 0
 
     @property
@@ -84,7 +87,7 @@ class Watch:
 
     def owner_of(self, tensor: Tensor) -> str:
         """The module whose parameter, gradient or state a tensor's storage is."""
-        return self._owner.get(tensor.untyped_storage()._cdata, OUTSIDE)
+        return self._owner.get(_storage_of(tensor), OUTSIDE)
 
     def name_of(self, module: nn.Module) -> str | None:
         """What a module is called; None if it was never seen."""
@@ -159,11 +162,15 @@ class Watch:
         for module in root.modules():
             name = self._names.get(module) or ""
             for parameter in module._parameters.values():
-                if parameter is not None:
-                    self._own(parameter, name, Category.PARAMETER)
+                self._own_if_made(parameter, name, Category.PARAMETER)
             for buffer in module._buffers.values():
-                if buffer is not None:
-                    self._own(buffer, name, Category.BUFFER)
+                self._own_if_made(buffer, name, Category.BUFFER)
+
+    def _own_if_made(self, tensor: Tensor | None, module: str, category: Category) -> None:
+        if tensor is not None and is_lazy(tensor):
+            self._awaits_sizes = True  # the first forward pass makes it
+        elif tensor is not None:
+            self._own(tensor, module, category)
 
     def mark_gradients(self) -> None:
         """Note which live storages are gradients; called while they are all there."""
@@ -182,7 +189,7 @@ class Watch:
 
     def mark_input(self, tensor: Tensor) -> None:
         """A tensor was copied from the host: an input, unless a model turns out to own it."""
-        entry = self._machine.alive[tensor.untyped_storage()._cdata]
+        entry = self._machine.alive[_storage_of(tensor)]
         self._machine.ledger.fixed.setdefault(entry.number, Category.INPUT)
 
     def forget(self, key: int) -> None:
@@ -190,7 +197,7 @@ class Watch:
         self._owner.pop(key, None)
 
     def _own(self, tensor: Tensor, module: str, category: Category) -> None:
-        key = tensor.untyped_storage()._cdata
+        key = _storage_of(tensor)
         entry = self._machine.alive.get(key)
         if entry is None:
             return
@@ -219,6 +226,10 @@ class Watch:
     def _leave(self, module: nn.Module, args: Any, output: Any) -> None:
         if self._stack:
             self._stack.pop()
+        if self._awaits_sizes and not self._stack:
+            self._awaits_sizes = False
+            for root in self.roots():
+                self.mark_model(root)
         self._now_in(self._stack[-1] if self._stack else OUTSIDE)
 
     def _now_in(self, name: str) -> None:
@@ -264,3 +275,11 @@ class Watch:
                     self._own(parameter, f"{_GROUP} {number})", Category.PARAMETER)
                 if parameter.grad is not None:
                     self._own(parameter.grad, self.owner_of(parameter), Category.GRADIENT)
+
+
+def _storage_of(tensor: Tensor) -> int:
+    """What tells a tensor's storage from others, also inside `torch.func.vmap` and `grad`, which wrap tensors."""
+    while _functorch.is_functorch_wrapped_tensor(tensor):
+        tensor = _functorch.get_unwrapped(tensor)
+    key: int = tensor.untyped_storage()._cdata
+    return key

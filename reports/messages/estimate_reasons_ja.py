@@ -159,6 +159,28 @@ _NOTES = (
         r"the workspace of cuDNN attention is known to cuDNN alone and not counted",
         r"cuDNN attention のワークスペースは cuDNN にしか分からないため含まない",
     ),
+    (
+        r"the workspace of (\S+) convolutions is known to \1 alone and not counted",
+        r"\1 の畳み込みのワークスペースは \1 にしか分からないため含まない",
+    ),
+    (
+        r"the workspace of (\S+) transforms is known to \1 alone and not counted",
+        r"\1 の変換のワークスペースは \1 にしか分からないため含まない",
+    ),
+    (
+        r"the workspace of (\S+) decompositions is known to \1 alone and not counted",
+        r"\1 の行列分解のワークスペースは \1 にしか分からないため含まない",
+    ),
+    (
+        r"the scratch of (\S+) is not counted: no measurement of it is known",
+        r"\1 の作業領域は測定値がないため含まない",
+    ),
+    (
+        r"fused inference kernels of nn\.TransformerEncoderLayer and nn\.MultiheadAttention are not modelled: "
+        r"what they stand for was run and counted",
+        r"nn.TransformerEncoderLayer と nn.MultiheadAttention の推論用融合カーネルはモデル化していない。"
+        r"代わりに元の演算を実行して数えた",
+    ),
     (r"values copied from the card to the host are zeros", r"カードからホストへコピーした値はゼロとした"),
     (r"(\S+) of unknown values is taken at its largest", r"値が不明な \1 は最大の大きさとした"),
     (
