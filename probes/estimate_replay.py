@@ -175,7 +175,8 @@ def curve(trace: Trace, made: Replay, order: Sequence[Category]) -> tuple[CurveP
             until, next_step, next_phase = next(marks)
         number = abs(event)
         size = made.block_sizes[number]
-        sums[place[trace.categories[number]]] += size if event > 0 else -size
+        if size:  # categories of nothing but empty tensors have no place
+            sums[place[trace.categories[number]]] += size if event > 0 else -size
         if index in chosen:
             reserved = made.reserved[index]
             points.append(

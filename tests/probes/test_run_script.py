@@ -98,6 +98,13 @@ def test_an_ordinary_script_runs_to_its_end_with_its_arguments(told: Any, tmp_pa
     assert {share.module for share in estimate.by_module} >= {"0", "2"}
 
 
+def test_empty_tensors_take_nothing_and_have_no_share(told: Any) -> None:
+    found = told("nothing_in_it.py")
+    assert found.run.end is ScriptEnd.FINISHED
+    assert [share.size_bytes for share in found.estimate.by_category] == [4096]
+    assert Category.INPUT not in found.estimate.curve_categories
+
+
 def test_steps_end_a_script_and_only_that_many_are_told(told: Any) -> None:
     found = told("plain.py", options=("--device=virtual:h100", "--max-steps=2"))
     assert (found.run.end, found.run.steps, found.run.exit_code) == (ScriptEnd.STOPPED, 2, 0)

@@ -124,3 +124,29 @@ def test_other_layouts_are_refused_by_name(card: Machine) -> None:
     lengths = torch.tensor([5, 3])
     with pytest.raises(NotCarriedError, match="pack_padded_sequence"):
         nn.utils.rnn.pack_padded_sequence(torch.randn(2, 5, 4, device="cuda"), lengths, batch_first=True)
+
+
+OFFSETS = torch.tensor([2, 5, 8], dtype=torch.int32)
+GROUPED: dict[str, tuple[tuple[int, ...], tuple[int, ...], bool]] = {
+    "tokens by expert": ((8, 16), (3, 16, 32), True),
+    "their gradient of weights": ((16, 8), (8, 32), True),
+    "weights by tokens": ((3, 16, 32), (32, 8), True),
+    "batched": ((3, 4, 16), (3, 16, 32), False),
+}
+
+
+@pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16])
+@pytest.mark.parametrize(("left", "right", "grouped"), GROUPED.values(), ids=GROUPED)
+def test_a_grouped_product_asks_for_its_result_alone(
+    card: Machine, left: tuple[int, ...], right: tuple[int, ...], grouped: bool, dtype: torch.dtype
+) -> None:
+    factors = [torch.randn(left, dtype=dtype), torch.randn(*right[:-2], *right[-2:][::-1], dtype=dtype).mT]
+    expected = torch._grouped_mm(*factors, offs=OFFSETS if grouped else None)
+    on_card = [factor.cuda().requires_grad_() for factor in factors]
+    offsets = OFFSETS.cuda() if grouped else None
+    first = len(card.ledger.sizes)
+    found = torch._grouped_mm(*on_card, offs=offsets)
+    assert (found.shape, found.stride(), found.dtype) == (expected.shape, expected.stride(), dtype)
+    assert card.ledger.sizes[first:] == [expected.numel() * expected.element_size()]
+    found.exp().sum().backward()  # a gradient whose rows lie apart, as the kernel wants them
+    assert [factor.grad is not None and factor.grad.shape == factor.shape for factor in on_card] == [True, True]
