@@ -30,7 +30,7 @@ def grouped_mm(mode: VirtualDispatch, func: OpOverload, args: tuple[Any, ...], k
 
 
 def _result(left: Tensor, right: Tensor, offsets: Tensor | None) -> Tensor:
-    """(groups, rows, columns) where the groups lie along the inner dimension or the leading one, else (rows, columns)."""
+    """(groups, rows, columns) where groups lie along the inner or the leading dimension, else (rows, columns)."""
     rows, columns = left.shape[-2], right.shape[-1]
     if left.shape[-1] != right.shape[-2] and (left.dim() == 3 or right.dim() == 3):
         raise RuntimeError("contraction dimension of mat_a and mat_b must match")
