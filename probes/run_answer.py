@@ -75,6 +75,7 @@ def answer(run: Run) -> ScriptRun:
         num_refused=len(station.refused),
         estimate=_estimate(run, end, stand, max(last_step, stop.steps)),
         started=run.started,
+        made_up=tuple(station.notes.value_sentences()),
     )
 
 

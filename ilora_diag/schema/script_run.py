@@ -76,6 +76,7 @@ class ScriptRun:
         num_refused: out-of-memory errors on the way, those that the script caught included.
         estimate: memory until the end; unavailable where nothing was put on the card.
         started: Python programs and functions it ran in processes of their own, whose memory is not in the estimate.
+        made_up: values that it read off a virtual card and nobody computed, in sentences.
     """
 
     SCHEMA: ClassVar[str] = "run"
@@ -92,6 +93,7 @@ class ScriptRun:
     num_refused: int
     estimate: Known[Estimate]
     started: tuple[str, ...] = ()
+    made_up: tuple[str, ...] = ()
 
     def __post_init__(self) -> None:
         require_sizes(steps=self.steps, num_refused=self.num_refused)

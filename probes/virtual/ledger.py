@@ -95,11 +95,25 @@ class Notes:
     """What the device could not know and answered nevertheless, counted, so that nobody takes it for knowledge."""
 
     counts: Counter[str] = field(default_factory=Counter)
+    values: set[str] = field(default_factory=set)
 
     def add(self, text: str) -> None:
         """Count one more answer of this kind."""
         self.counts[text] += 1
 
+    def add_value(self, text: str) -> None:
+        """Count one more answer that the code may branch on: a value, or a size that hangs on values."""
+        self.values.add(text)
+        self.add(text)
+
     def sentences(self) -> Iterable[str]:
         """Each kind once, with how often it was needed."""
-        return (f"{text} ({count} times)" if count > 1 else text for text, count in self.counts.items())
+        return (_counted(text, count) for text, count in self.counts.items())
+
+    def value_sentences(self) -> Iterable[str]:
+        """Those of them that are values."""
+        return (_counted(text, count) for text, count in self.counts.items() if text in self.values)
+
+
+def _counted(text: str, count: int) -> str:
+    return f"{text} ({count} times)" if count > 1 else text

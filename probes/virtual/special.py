@@ -55,7 +55,7 @@ def _to_host(mode: VirtualDispatch, source: Tensor, kwargs: dict[str, Any]) -> T
     value = values.known(mode.machine, source)
     if value is not None:
         return value.to(dtype, copy=True)
-    mode.machine.notes.add("values copied from the card to the host are zeros")
+    mode.machine.notes.add_value("values copied from the card to the host are zeros")
     return torch.zeros(source.shape, dtype=dtype)
 
 
@@ -65,7 +65,7 @@ def _copy_(mode: VirtualDispatch, func: OpOverload, args: tuple[Any, ...], kwarg
     if not is_meta(target):
         value = values.known(machine, source)
         if value is None:
-            machine.notes.add("values copied from the card to the host are zeros")
+            machine.notes.add_value("values copied from the card to the host are zeros")
             return target.zero_()
         return target.copy_(value)
     value, mine = values.known(machine, source), values.known(machine, target)
@@ -89,9 +89,10 @@ def _scalar(mode: VirtualDispatch, func: OpOverload, args: tuple[Any, ...], kwar
     if value is not None:
         return value.item()
     if tensor.dtype.is_floating_point:
-        mode.machine.notes.add("floating-point values read from the card (such as a loss) are taken to be 1.0")
+        mode.machine.notes.add_value("floating-point values read from the card (such as a loss) are taken to be 1.0")
         return 1.0
-    mode.machine.notes.add(f"{str(tensor.dtype).removeprefix('torch.')} values read from the card are taken to be 0")
+    kind = str(tensor.dtype).removeprefix("torch.")
+    mode.machine.notes.add_value(f"{kind} values read from the card are taken to be 0")
     return False if tensor.dtype is torch.bool else 0
 
 
@@ -108,7 +109,7 @@ def _sized_by_values(mode: VirtualDispatch, func: OpOverload, args: tuple[Any, .
     largest = _LARGEST.get(func)
     if largest is None:
         raise NotCarriedError(f"{func._name} of unknown values", "its size depends on values nobody computed")
-    machine.notes.add(f"{func._name} of unknown values is taken at its largest")
+    machine.notes.add_value(f"{func._name} of unknown values is taken at its largest")
     return _place(mode, largest(*args, **kwargs), device, func, known=False)
 
 
@@ -219,7 +220,7 @@ def _upload(mode: VirtualDispatch, host: Tensor, device: int) -> Tensor:
 def _equal(mode: VirtualDispatch, func: OpOverload, args: tuple[Any, ...], kwargs: dict[str, Any]) -> bool:
     hosts = [values.known(mode.machine, tensor) for tensor in args[:2]]
     if any(host is None for host in hosts):
-        mode.machine.notes.add("tensors of unknown values are taken to be equal if their shapes are")
+        mode.machine.notes.add_value("tensors of unknown values are taken to be equal if their shapes are")
         return bool(args[0].shape == args[1].shape)
     return bool(func(*hosts, *args[2:], **kwargs))
 

@@ -17,6 +17,8 @@ MESSAGES = {
     "run.started.virtual": "It started other processes, whose memory is not in these figures. Programs among them see "
     "this machine as it is, not the virtual card: {commands}",
     "run.started.cuda": "It started other processes, whose memory is not in these figures: {commands}",
+    "run.made_up": "Before that it had read what nobody computed: {values}. If it failed for that, it need not fail "
+    "on a card.",
     "run.traceback": "Traceback",
     "run.nothing": "There are no figures: {reason}.",
 }

@@ -78,6 +78,9 @@ def _ending(run: ScriptRun, words: Words) -> list[Block]:
     else:
         blocks.append(Alert(kind="caution", text=(strong(_headline(run, words)),)))
         blocks.append(Paragraph(text=_stood(run, words)))
+    if run.made_up and run.end in (ScriptEnd.FAILED, ScriptEnd.EXITED):
+        told = words("separator").join(words.reason(sentence) for sentence in run.made_up)
+        blocks.append(Alert(kind="warning", text=words("run.made_up", values=told)))
     if run.started:
         kind = "virtual" if run.device.startswith("virtual:") else "cuda"
         told = words(f"run.started.{kind}", commands="; ".join(run.started))

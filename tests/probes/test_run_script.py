@@ -218,6 +218,13 @@ def test_a_failure_is_told_with_traceback_module_and_memory(told: Any) -> None:
     assert run.moment.allocated_bytes > 0
     assert "KeyError" in found.output, "as Python would have printed it"
     assert isinstance(found.estimate.fits, Unavailable)
+    assert run.made_up == ()
+
+
+def test_a_script_that_fails_on_made_up_numbers_is_told_with_them(told: Any) -> None:
+    run = told("routed.py").run
+    assert (run.end, run.error.type) == (ScriptEnd.FAILED, "RuntimeError")
+    assert run.made_up == ("int64 values read from the card are taken to be 0 (2 times)",)
 
 
 def test_a_script_without_a_card_has_no_figures(told: Any) -> None:
