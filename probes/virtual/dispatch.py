@@ -18,7 +18,7 @@ from torch import Tensor
 from torch._ops import OpOverload
 from torch.utils._python_dispatch import TorchDispatchMode
 
-from probes.virtual import foreach, kernels, pinned, special, values
+from probes.virtual import finite, foreach, kernels, pinned, special, values
 from probes.virtual.checks import check_devices
 from probes.virtual.devices import checked
 from probes.virtual.errors import NotCarriedError
@@ -46,9 +46,10 @@ class Plan:
         handler: runs it; None takes the ordinary way.
         is_composite: it is taken apart.
         takes_hidden: its kernel may take memory that it does not return.
+        asks_for_finiteness: its result may be known of values that are not.
     """
 
-    __slots__ = ("func", "handler", "is_composite", "takes_hidden")
+    __slots__ = ("asks_for_finiteness", "func", "handler", "is_composite", "takes_hidden")
 
     def __init__(self, func: OpOverload) -> None:
         self.func = func
@@ -59,6 +60,7 @@ class Plan:
             and bool(_has_kernel(func._name, "CompositeImplicitAutograd"))
         )
         self.takes_hidden = kernels.takes_hidden(func)
+        self.asks_for_finiteness = func in finite.OPERATORS
 
 
 # An operator's shapes and ways are the same on every card: what one learned, the next in this process knows.
@@ -148,6 +150,8 @@ class VirtualDispatch(_Mode):  # type: ignore[misc]
             kernels.after(machine, func, args, out, device)
         if values.worth_trying(machine, func, involved, out):
             values.propagate(machine, func, args, kwargs, out)
+        if plan.asks_for_finiteness:
+            finite.answer(machine, func, args, out)
         return out
 
     def run_on_meta(self, func: OpOverload, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:

@@ -88,7 +88,7 @@ class Machine:
         self.notes = Notes()
         self.watch = Watch(self)
         self.alive: dict[int, Alive] = {}
-        self.values: dict[int, torch.UntypedStorage] = {}
+        self.values: dict[int, torch.UntypedStorage | bool] = {}  # by storage; a bool stands for every element
         self.asking = ""
         self.refused: list[Refused] = []
         self.attention: Counter[str] = Counter()

@@ -69,7 +69,7 @@ def _copy_(mode: VirtualDispatch, func: OpOverload, args: tuple[Any, ...], kwarg
             return target.zero_()
         return target.copy_(value)
     value, mine = values.known(machine, source), values.known(machine, target)
-    if mine is not None and value is not None:
+    if mine is not None and value is not None and not values.is_uniform(machine, target):
         mine.copy_(value)
     elif value is not None and _is_whole(target):
         values.remember(machine, target, value.expand(target.shape))

@@ -40,12 +40,17 @@ def is_small(tensor: Tensor) -> bool:
 
 
 def known(machine: Machine, tensor: Tensor) -> Tensor | None:
-    """The values of a virtual tensor as a host tensor that shares memory with its other views, if they are known."""
+    """The values of a virtual tensor as a host tensor that shares memory with its other views, if they are known.
+
+    One that `is_uniform` must not be written to.
+    """
     if not is_meta(tensor):
         return tensor
     storage = machine.values.get(tensor.untyped_storage()._cdata)
     if storage is None:
         return None
+    if isinstance(storage, bool):
+        return torch.tensor(storage).to(tensor.dtype).expand(tensor.shape)
     empty = torch.empty(0, dtype=tensor.dtype)
     return empty.set_(storage, tensor.storage_offset(), tensor.size(), tensor.stride())
 
@@ -58,6 +63,22 @@ def remember(machine: Machine, tensor: Tensor, value: Tensor) -> None:
     view = torch.empty(0, dtype=tensor.dtype).set_(host, tensor.storage_offset(), tensor.size(), tensor.stride())
     view.copy_(value)
     machine.values[tensor.untyped_storage()._cdata] = host
+
+
+def remember_everywhere(machine: Machine, tensor: Tensor, value: bool) -> None:
+    """Let every element of a virtual tensor of any size be `value`, unless there is more in its storage."""
+    storage = tensor.untyped_storage()
+    if tensor.numel() * tensor.element_size() != storage.nbytes():
+        return
+    if is_small(tensor):
+        remember(machine, tensor, torch.full(tensor.shape, value))
+    else:
+        machine.values[storage._cdata] = value
+
+
+def is_uniform(machine: Machine, tensor: Tensor) -> bool:
+    """Whether every element was said to be the same; nothing is kept of it that could be written to."""
+    return isinstance(machine.values.get(tensor.untyped_storage()._cdata), bool)
 
 
 def forget(machine: Machine, tensor: Tensor) -> None:
@@ -78,6 +99,9 @@ def worth_trying(machine: Machine, func: OpOverload, involved: list[Tensor], out
 def propagate(machine: Machine, func: OpOverload, args: tuple[Any, ...], kwargs: dict[str, Any], out: Any) -> None:
     """Run the operator on host copies if every input has one; else forget what it wrote to."""
     written = _written(func, args, kwargs)
+    for tensor in written:
+        if is_uniform(machine, tensor):
+            forget(machine, tensor)
     hosts: dict[int, Tensor] = {}
     outs = [out] if isinstance(out, Tensor) else [member for member in out or () if isinstance(member, Tensor)]
     random = torch.Tag.nondeterministic_seeded in func.tags
@@ -88,7 +112,7 @@ def propagate(machine: Machine, func: OpOverload, args: tuple[Any, ...], kwargs:
             for tensor in written:
                 forget(machine, tensor)
             if decided is not None and len(outs) == 1:
-                remember(machine, outs[0], torch.full(outs[0].shape, decided))
+                remember_everywhere(machine, outs[0], decided)
         return
     swap = _swapper(hosts)
     host_kwargs = {name: swap(value) for name, value in kwargs.items()}
@@ -110,6 +134,8 @@ def propagate(machine: Machine, func: OpOverload, args: tuple[Any, ...], kwargs:
 
 def _decided(machine: Machine, func: OpOverload, args: tuple[Any, ...]) -> bool | None:
     """What `or` and `and` give when one side alone decides: a loop of generation ends at its longest that way."""
+    if torch.Tag.pointwise in func.tags and all(_is_one_truth(machine, value) for value in args):
+        return bool(func(*(_one_of(machine, value) for value in args)))
     deciding = _DECIDING.get(func)
     if deciding is None:
         return None
@@ -118,6 +144,16 @@ def _decided(machine: Machine, func: OpOverload, args: tuple[Any, ...]) -> bool 
         if host is not None and bool((host == deciding).all()):
             return deciding
     return None
+
+
+def _is_one_truth(machine: Machine, value: Any) -> bool:
+    """Whether a value is true or false everywhere."""
+    return isinstance(value, Tensor) and value.dtype is torch.bool and is_meta(value) and is_uniform(machine, value)
+
+
+def _one_of(machine: Machine, value: Tensor) -> Tensor:
+    """Any one of the elements."""
+    return torch.tensor(bool(machine.values[value.untyped_storage()._cdata]))
 
 
 def _collect(machine: Machine, args: tuple[Any, ...], kwargs: dict[str, Any], hosts: dict[int, Tensor]) -> bool:

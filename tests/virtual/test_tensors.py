@@ -274,7 +274,7 @@ def test_distributions_take_arguments_nobody_computed_and_refuse_known_ones_that
     mean = torch.randn(3, device="cuda")
     drawn = torch.distributions.Normal(mean, torch.ones(3, device="cuda"), **checked).rsample()
     assert drawn.shape == (3,)
-    drawn_of = torch.distributions.Categorical(logits=torch.randn(2, 4, device="cuda"), **checked)
+    drawn_of = torch.distributions.Categorical(probs=torch.randn(2, 4, device="cuda").softmax(-1), **checked)
     drawn_of.log_prob(torch.tensor([0, 1]).cuda())
     assert any("taken to be in order" in sentence for sentence in card.notes.sentences())
     with pytest.raises(ValueError, match="Expected parameter scale"):
