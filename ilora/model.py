@@ -16,6 +16,7 @@ from torch import Tensor, nn
 from transformers import PreTrainedModel
 
 from ilora.data.batch import Batch
+from ilora.llm.errors import LlmError
 from ilora.lora import MoeLoraConfig, use_users
 from ilora.projector import MlpProjector
 from ilora.rec import Recommender
@@ -189,7 +190,7 @@ def _refuse_logit_transforms(llm: PreTrainedModel) -> None:
     config: Any = llm.config
     for name in _LOGIT_TRANSFORMS:
         if getattr(config, name, None) not in (None, 1, 1.0):
-            raise ValueError(
+            raise LlmError(
                 f"llm: {config.model_type} has {name}={getattr(config, name)}; allowed are models whose logits are "
                 "lm_head(hidden), such as llama, qwen2, mistral, gemma and opt"
             )

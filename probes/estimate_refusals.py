@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+
+import torch
 
 from ilora.config import ConfigError
 from ilora.llm import LlmError
@@ -23,6 +25,43 @@ class NoEstimateError(Exception):
     def __init__(self, status: str, message: str) -> None:
         super().__init__(status, message)  # both, so that it survives the way from one process to another
         self.status, self.message = status, message
+
+
+_TELLING = (
+    ConfigError,
+    LlmError,
+    VersionError,
+    SettingsError,
+    VirtualDeviceError,
+    UnsupportedBackendError,
+    VmmUnsupported,
+    torch.OutOfMemoryError,
+)
+
+
+class UntraceableError(VirtualDeviceError):
+    """The code that was to be traced failed by itself."""
+
+
+@contextmanager
+def traced_code(place_of: Callable[[BaseException], str]) -> Iterator[None]:
+    """Code of the trainer and of the libraries inside the block: its failures are no mistake of the estimate's.
+
+    Args:
+        place_of: the module an exception came out of.
+
+    Raises:
+        UntraceableError: an exception that does not say by itself what to do.
+    """
+    try:
+        yield
+    except _TELLING:
+        raise
+    except Exception as error:
+        message = (str(error).strip().splitlines() or [""])[0]
+        kind = type(error).__name__
+        text = f"the step cannot be traced, the code itself fails in {place_of(error)}: {kind}: {message}"
+        raise UntraceableError(text.rstrip(": ")) from error
 
 
 @contextmanager

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import gc
 from collections.abc import Callable, Iterator, Mapping
-from contextlib import ExitStack, contextmanager
+from contextlib import AbstractContextManager, ExitStack, contextmanager
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -32,7 +32,9 @@ from probes.estimate_before import preceded
 from probes.estimate_eval import Evaluated, evaluate
 from probes.estimate_eval_decode import IrregularError, with_evaluation
 from probes.estimate_model import Architecture, check_positions, make_llm
+from probes.estimate_refusals import traced_code
 from probes.estimate_unlimited import unlimited_card
+from probes.run_place import module_of
 from probes.trace import Trace, spoken_marks
 from probes.virtual import Machine, virtual_cuda
 from probes.virtual.ledger import LOAD
@@ -88,7 +90,8 @@ class Bench:
     def __enter__(self) -> Bench:
         try:
             self._enter_card()
-            self.build()
+            with self._traced():
+                self.build()
         except BaseException:
             self.close()
             raise
@@ -111,6 +114,10 @@ class Bench:
         self._teacher = None
         self._stack.close()
         gc.collect()
+
+    def _traced(self) -> AbstractContextManager[None]:
+        """Tell failures of the code that is traced from our own."""
+        return traced_code(lambda error: module_of(error, self.machine.watch.name_of))
 
     def _enter_card(self) -> None:
         setup = self.setup
@@ -151,7 +158,7 @@ class Bench:
         machine.watch.step = 0
         machine.watch.set_phase(LOAD)
         self.is_clean = False
-        with self._as_configured(config):
+        with self._traced(), self._as_configured(config):
             self.run_steps(config, steps)
             attention = {name: num - attended.get(name, 0) for name, num in machine.attention.items()}
             evaluated = Evaluated(trained=len(ledger.events), whole=whole)

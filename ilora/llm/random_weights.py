@@ -47,6 +47,11 @@ def build_random(
         with _seeded(seed, device), device:
             return AutoModelForCausalLM.from_config(config, dtype=dtype, attn_implementation=attn_implementation)
     except (ValueError, ImportError) as error:
+        if "attention implementation" in str(error) and attn_implementation != "eager":
+            raise LlmError(
+                f"llm.attn_implementation={attn_implementation}: {arch['model_type']} has eager attention alone. Type "
+                "llm.attn_implementation=eager"
+            ) from error
         raise LlmError(
             f"llm.arch: no {arch['model_type']} model can be built from these fields: {reason(error)}"
         ) from error

@@ -28,9 +28,8 @@ def resolve_target_modules(model: nn.Module, requested: Sequence[str]) -> tuple[
     names = {name for name, module in model.named_modules() if isinstance(module, nn.Linear)}
     for wanted in requested:
         if not any(name == wanted or name.endswith(f".{wanted}") for name in names):
-            kinds = ", ".join(sorted({name.rpartition(".")[2] for name in names}))
             raise LlmError(
-                f"lora.target_modules: no linear layer is called {wanted!r}. This model has {kinds}; or: [auto]"
+                f"lora.target_modules: no linear layer is called {wanted!r}. This model has {_kinds(model)}; or: [auto]"
             )
     return tuple(requested)
 
@@ -46,7 +45,13 @@ def _block_projections(model: nn.Module) -> tuple[str, ...]:
         )
     if not names:
         raise LlmError(
-            f"lora.target_modules=[auto]: the blocks of a {type(model).__name__} cannot be told. Name its linear "
-            "layers, for example lora.target_modules=[q_proj,v_proj]"
+            f"lora.target_modules=[auto]: the blocks of a {type(model).__name__} cannot be told. Name some of its "
+            f"linear layers (it has {_kinds(model)}): lora.target_modules=[NAME,...]"
         )
     return tuple(names)
+
+
+def _kinds(model: nn.Module) -> str:
+    """Last parts of the names of all linear layers; a projection of another class, as gpt2's Conv1D, is none."""
+    linear = {name.rpartition(".")[2] for name, module in model.named_modules() if isinstance(module, nn.Linear)}
+    return ", ".join(sorted(linear)) or "none"
