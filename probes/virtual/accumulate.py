@@ -94,7 +94,7 @@ def sole_holders() -> tuple[int, int]:
     """What `_holders` says of a gradient that only the engine holds; to be asked before the device is there."""
     probe: Any = _Probe()
     with probe:
-        leaf = torch.ones(2, requires_grad=True)
+        leaf = torch.ones(2, requires_grad=True, device="cpu")
         shared = leaf * 2
         torch.autograd.backward((shared.exp() + shared.sin()).sum())
     seen: tuple[int, int] = probe.seen

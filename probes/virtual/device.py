@@ -14,6 +14,7 @@ from ilora_diag.memory.settings import AllocatorSettings, parse_allocator_settin
 from ilora_diag.schema import Unavailable
 from probes.virtual import (
     accumulate,
+    by_number,
     copies,
     data,
     facade,
@@ -85,6 +86,7 @@ def virtual_cuda(
         facade.install(machine, patches)
         history.install(patches)
         substitutes.install(machine, patches)
+        by_number.install(patches)
         data.install(machine, patches)
         pinned.install(patches)
         stack.callback(old_types.install(patches))

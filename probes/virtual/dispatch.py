@@ -260,7 +260,7 @@ def _on_host(func: OpOverload, args: tuple[Any, ...], kwargs: dict[str, Any]) ->
 
 def _pictured(tensor: Tensor) -> Tensor:
     """A host tensor of the same sizes, strides and type, whose memory nobody touches."""
-    return torch.empty_strided(tensor.shape, tensor.stride(), dtype=tensor.dtype)
+    return torch.empty_strided(tensor.shape, tensor.stride(), dtype=tensor.dtype, device="cpu")
 
 
 def _host_to_meta(value: Any) -> Any:

@@ -56,7 +56,7 @@ def _to_host(mode: VirtualDispatch, source: Tensor, kwargs: dict[str, Any]) -> T
     if value is not None:
         return value.to(dtype, copy=True)
     mode.machine.notes.add_value("values copied from the card to the host are zeros")
-    return torch.zeros(source.shape, dtype=dtype)
+    return torch.zeros(source.shape, dtype=dtype, device=CPU)
 
 
 def _copy_(mode: VirtualDispatch, func: OpOverload, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
@@ -126,17 +126,18 @@ def _place(mode: VirtualDispatch, result: Any, device: int, func: OpOverload, *,
 
 
 def _all_nonzero(tensor: Tensor) -> Tensor:
-    return torch.zeros((tensor.numel(), tensor.dim()), dtype=torch.int64)
+    return torch.zeros((tensor.numel(), tensor.dim()), dtype=torch.int64, device=CPU)
 
 
 def _all_selected(tensor: Tensor, mask: Tensor) -> Tensor:
-    return torch.zeros(torch.broadcast_shapes(tensor.shape, mask.shape).numel(), dtype=tensor.dtype)  # type: ignore[no-untyped-call]
+    count = torch.broadcast_shapes(tensor.shape, mask.shape).numel()  # type: ignore[no-untyped-call]
+    return torch.zeros(count, dtype=tensor.dtype, device=CPU)
 
 
 def _all_unique(tensor: Tensor, *args: Any, **kwargs: Any) -> tuple[Tensor, Tensor, Tensor]:
-    flat = torch.zeros(tensor.numel(), dtype=tensor.dtype)
-    index = torch.zeros(tensor.shape, dtype=torch.int64)
-    return flat, index, torch.zeros(tensor.numel(), dtype=torch.int64)
+    flat = torch.zeros(tensor.numel(), dtype=tensor.dtype, device=CPU)
+    index = torch.zeros(tensor.shape, dtype=torch.int64, device=CPU)
+    return flat, index, torch.zeros(tensor.numel(), dtype=torch.int64, device=CPU)
 
 
 def _index(mode: VirtualDispatch, func: OpOverload, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
@@ -230,7 +231,7 @@ def _holds(mode: VirtualDispatch, func: OpOverload, args: tuple[Any, ...], kwarg
     out = mode.compute(func, args, kwargs, list(tensors_in(args)), None)
     if values.known(mode.machine, out) is None:
         mode.machine.notes.add(_IN_ORDER)
-        values.remember(mode.machine, out, torch.tensor(True))
+        values.remember(mode.machine, out, torch.tensor(True, device=CPU))
     return out
 
 
@@ -241,7 +242,7 @@ def _repeat_interleave(mode: VirtualDispatch, func: OpOverload, args: tuple[Any,
     if value is None and size is None:
         raise NotCarriedError("repeat_interleave of unknown repeats", "its size depends on values nobody computed")
     device = mode.machine.device_of(repeats)
-    result = func(value) if value is not None else torch.zeros(size or 0, dtype=torch.int64)
+    result = func(value) if value is not None else torch.zeros(size or 0, dtype=torch.int64, device=CPU)
     return _place(mode, result, device, func, known=value is not None)
 
 

@@ -38,7 +38,7 @@ def replacements(machine: Machine) -> dict[str, Any]:
         target = torch.device(device)
         if target.type != "cuda" or storage._cdata in machine.alive:
             return plain_to(storage, device=target, non_blocking=non_blocking)
-        host = torch.empty(0, dtype=torch.uint8).set_(storage)
+        host = torch.empty(0, dtype=torch.uint8, device="cpu").set_(storage)
         return host.to(target).untyped_storage()
 
     def cuda(storage: torch.UntypedStorage, device: Any = None, non_blocking: bool = False) -> torch.UntypedStorage:

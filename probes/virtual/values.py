@@ -19,6 +19,7 @@ from probes.virtual.machine import Machine
 MAX_BYTES = 4 << 20
 MAX_FLOATS = 64
 _Storage: Any = torch.UntypedStorage
+_HOST = torch.device("cpu")  # said wherever a tensor is made: a script may have chosen another default
 _DECIDING = {
     torch.ops.aten.bitwise_or.Tensor: True,
     torch.ops.aten.bitwise_or_.Tensor: True,
@@ -50,8 +51,8 @@ def known(machine: Machine, tensor: Tensor) -> Tensor | None:
     if storage is None:
         return None
     if isinstance(storage, bool):
-        return torch.tensor(storage).to(tensor.dtype).expand(tensor.shape)
-    empty = torch.empty(0, dtype=tensor.dtype)
+        return torch.tensor(storage, device=_HOST).to(tensor.dtype).expand(tensor.shape)
+    empty = torch.empty(0, dtype=tensor.dtype, device=_HOST)
     return empty.set_(storage, tensor.storage_offset(), tensor.size(), tensor.stride())
 
 
@@ -60,7 +61,8 @@ def remember(machine: Machine, tensor: Tensor, value: Tensor) -> None:
     if not is_small(tensor) or tensor.untyped_storage().nbytes() > MAX_BYTES:
         return
     host = _Storage(tensor.untyped_storage().nbytes())
-    view = torch.empty(0, dtype=tensor.dtype).set_(host, tensor.storage_offset(), tensor.size(), tensor.stride())
+    empty = torch.empty(0, dtype=tensor.dtype, device=_HOST)
+    view = empty.set_(host, tensor.storage_offset(), tensor.size(), tensor.stride())
     view.copy_(value)
     machine.values[tensor.untyped_storage()._cdata] = host
 
@@ -71,7 +73,7 @@ def remember_everywhere(machine: Machine, tensor: Tensor, value: bool) -> None:
     if tensor.numel() * tensor.element_size() != storage.nbytes():
         return
     if is_small(tensor):
-        remember(machine, tensor, torch.full(tensor.shape, value))
+        remember(machine, tensor, torch.full(tensor.shape, value, device=_HOST))
     else:
         machine.values[storage._cdata] = value
 
@@ -153,7 +155,7 @@ def _is_one_truth(machine: Machine, value: Any) -> bool:
 
 def _one_of(machine: Machine, value: Tensor) -> Tensor:
     """Any one of the elements."""
-    return torch.tensor(bool(machine.values[value.untyped_storage()._cdata]))
+    return torch.tensor(bool(machine.values[value.untyped_storage()._cdata]), device=_HOST)
 
 
 def _collect(machine: Machine, args: tuple[Any, ...], kwargs: dict[str, Any], hosts: dict[int, Tensor]) -> bool:
