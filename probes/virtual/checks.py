@@ -19,8 +19,6 @@ _MIXED = (
     "aten::copy_",
     "aten::_to_copy",
     "aten::set_",
-    "aten::_ctc_loss",
-    "aten::_pack_padded_sequence",
 )
 
 

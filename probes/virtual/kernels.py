@@ -75,11 +75,11 @@ def after(machine: Machine, func: OpOverload, args: tuple[Any, ...], out: Any, d
             _gemm_and_bias(machine, args, device)
         return
     if func in reductions.OPERATORS:
-        _take(machine, func, reductions.scratch_of(machine, func, args, device), device)
+        take(machine, func, reductions.scratch_of(machine, func, args, device), device)
         return
     rule = _RULES.get(func)
     if rule is not None:
-        _take(machine, func, rule(machine, args, out, device), device)
+        take(machine, func, rule(machine, args, out, device), device)
     else:
         unmeasured.tell(machine, func, out)
 
@@ -137,7 +137,8 @@ def _thread() -> str:
     return "backward" if torch._C._current_autograd_node() is not None else "forward"
 
 
-def _take(machine: Machine, func: OpOverload, taken: Known[Scratch], device: int) -> None:
+def take(machine: Machine, func: OpOverload, taken: Known[Scratch], device: int) -> None:
+    """Ask for a kernel's temporaries and give them back, in its order."""
     if isinstance(taken, Unavailable):
         machine.notes.add(f"scratch of {func._name} is not counted: {taken.reason}")
         return

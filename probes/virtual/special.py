@@ -9,7 +9,7 @@ import torch
 from torch import Tensor
 from torch._ops import OpOverload
 
-from probes.virtual import accumulate, grouped, kernels, values
+from probes.virtual import accumulate, ctc, grouped, kernels, values
 from probes.virtual.errors import NotCarriedError
 from probes.virtual.keys import is_meta, tensors_in
 
@@ -309,6 +309,7 @@ HANDLERS: dict[OpOverload, Handler] = {
     aten.add.Tensor: accumulate.add,
     **dict.fromkeys(accumulate.IN_PLACE, accumulate.fill),
     aten._grouped_mm.default: grouped.grouped_mm,
+    **ctc.HANDLERS,
     aten.repeat_interleave.Tensor: _repeat_interleave,
     **dict.fromkeys(_LARGEST, _sized_by_values),
 }

@@ -14,6 +14,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from probes.virtual import ctc
 from probes.virtual.attention import Attention
 from probes.virtual.errors import refusing
 from probes.virtual.keys import is_virtual
@@ -91,7 +92,11 @@ _FUSED: dict[str, Callable[..., Any]] = {
 def registered(machine: Machine) -> Iterator[None]:
     """Put the substitutes in front of the composite operators for CUDA tensors inside the block."""
     library: Any = _Library("aten", "IMPL")
-    functions = {**_FUSED, "scaled_dot_product_attention": Attention(machine).attend}
+    functions = {
+        **_FUSED,
+        "scaled_dot_product_attention": Attention(machine).attend,
+        **ctc.substitutes(machine),
+    }
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")

@@ -183,6 +183,7 @@ _NOTES = (
     ),
     (r"values copied from the card to the host are zeros", r"カードからホストへコピーした値はゼロとした"),
     (r"(\S+) of unknown values is taken at its largest", r"値が不明な \1 は最大の大きさとした"),
+    (r"lengths that nobody computed are taken at their largest", r"計算されていない長さは最大とした"),
     (r"floating-point values are taken to be finite", r"浮動小数点数は有限とした"),
     (
         r"tensors of unknown values are taken to be equal if their shapes are",
