@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Callable
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -12,7 +13,8 @@ from ilora_diag.cli.sizes import optional_size
 from ilora_diag.cli.streams import Lang, chosen_lang, emit, note
 from ilora_diag.engine.estimate_run import EstimateError, EstimateRequest, run_estimate_process
 from ilora_diag.schema import Estimate, Unavailable, to_json
-from reports.view.estimate import estimate_document, estimate_headline
+from reports.blocks import Document
+from reports.view.estimate import estimate_beginning, estimate_document
 from reports.write import MARKDOWN_NAME, write_estimate
 
 NO_ANSWER = {
@@ -57,13 +59,17 @@ def run_estimate(options: EstimateOptions, *, lang: Lang | None) -> ExitCode:
         deadline_s=options.deadline_s,
     )
     _check_out(options.out)
-    screen = _Screen(language)
+    typed = (*(("--config", options.config) if options.config else ()), *options.overrides)
+
+    def as_asked(found: Estimate) -> Estimate:
+        return replace(found, typed=typed, observed_bytes=observed)
+
+    screen = _Screen(language, as_asked)
     try:
-        found = run_estimate_process(request, None if options.as_json else screen.show_headline)
+        found = run_estimate_process(request, None if options.as_json else screen.early)
     except EstimateError as error:
         raise CommandError(str(error), NO_ANSWER.get(error.kind, ExitCode.FAILURE)) from error
-    typed = (*(("--config", options.config) if options.config else ()), *options.overrides)
-    asked = replace(found, typed=typed, observed_bytes=observed)
+    asked = as_asked(found)
     if options.as_json:
         emit(to_json(asked, indent=2))
     else:
@@ -87,25 +93,34 @@ def _check_out(folder: Path | None) -> None:
 
 
 class _Screen:
-    """stdout: the headline as soon as it is known, the tables when everything is."""
+    """stdout: the answer for the cards as soon as it is known, what changes would buy when that is."""
 
-    def __init__(self, lang: Lang) -> None:
-        self._lang = lang
-        self._has_headline = False
+    def __init__(self, lang: Lang, asked: Callable[[Estimate], Estimate]) -> None:
+        self._lang, self._asked = lang, asked
+        self._num_shown = 0
 
-    def show_headline(self, found: Estimate) -> None:
-        """The first line, once."""
-        if not self._has_headline:
-            self._has_headline = True
-            emit(estimate_headline(found, self._lang.value))
+    def early(self, found: Estimate) -> None:
+        """The cards, while the rest is looked into."""
+        self._begin(self._asked(found))
+        note("what changes would buy, and the largest batches ...")
 
-    def show(self, found: Estimate) -> None:
+    def _begin(self, asked: Estimate) -> None:
+        if self._num_shown:
+            return
+        beginning = estimate_beginning(asked, self._lang.value)
+        self._num_shown = len(beginning.blocks)
+        self._emit(Document(title="", lang=self._lang.value, sections=(beginning,)))
+
+    def show(self, asked: Estimate) -> None:
         """Everything else."""
-        self.show_headline(found)
-        document = estimate_document(found, self._lang.value)
-        first, *rest = document.sections
-        untold = replace(document, sections=(replace(first, blocks=first.blocks[1:]), *rest))
-        emit("\n" + on_terminal(untold, self._lang, brief=True))
+        self._begin(asked)
+        document = estimate_document(asked, self._lang.value)
+        answer, *rest = document.sections
+        untold = replace(answer, blocks=answer.blocks[self._num_shown :])
+        self._emit(replace(document, sections=(untold, *rest)))
+
+    def _emit(self, document: Document) -> None:
+        emit(on_terminal(document, self._lang, brief=True))
 
 
 def _write(found: Estimate, folder: Path, lang: Lang) -> None:

@@ -21,6 +21,16 @@ def estimate_headline(estimate: Estimate, lang: str) -> str:
     return estimate_cards.headline(_story(estimate, lang))
 
 
+def estimate_beginning(estimate: Estimate, lang: str) -> Section:
+    """How the first section of `estimate_document` begins, of an estimate whose batches and changes are to come.
+
+    Args:
+        estimate: the record.
+        lang: "en" or "ja".
+    """
+    return Section(title="", blocks=estimate_cards.first(_story(estimate, lang)), brief=True)
+
+
 def estimate_document(estimate: Estimate, lang: str, *, figures: bool = False) -> Document:
     """The whole estimate. Every section but the configuration is brief, to be shown on a terminal.
 

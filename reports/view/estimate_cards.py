@@ -40,8 +40,8 @@ def headline(story: EstimateStory) -> str:
     )
 
 
-def answer(story: EstimateStory) -> Section:
-    """Headline, what else the reader sees in use, the cards, and their troubles in words."""
+def first(story: EstimateStory) -> tuple[Block, ...]:
+    """Headline, what else the reader sees in use, and the cards: what is known before batches are looked for."""
     blocks: list[Block] = [Paragraph(text=(strong(headline(story)),))]
     if len(story.estimate.cards) > 1:
         blocks.append(Paragraph(text=_fitting(story)))
@@ -50,7 +50,12 @@ def answer(story: EstimateStory) -> Section:
     if observed is not None:
         kind, text = estimate_elsewhere.verdict(story, observed)
         blocks.append(Alert(kind=kind, text=text))
-    blocks += [_cards(story), _more_of_cards(story)]
+    return (*blocks, _cards(story))
+
+
+def answer(story: EstimateStory) -> Section:
+    """What is known first, then the cards' largest batches, and their troubles in words."""
+    blocks: list[Block] = [*first(story), _more_of_cards(story)]
     notes = _notes(story)
     if notes:
         blocks.append(Bullets(items=notes))

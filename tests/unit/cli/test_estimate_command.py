@@ -93,6 +93,22 @@ def test_a_deadline_ends_it() -> None:
 
 
 @pytest.mark.slow
+def test_the_cards_are_shown_before_changes_are_looked_into() -> None:
+    argv = [sys.executable, "-u", "-m", "ilora_diag", "estimate", "llm=tiny", "data.source=synthetic"]
+    argv += ["data.max_seq_len=64", "--gpu", "h100,t4", "--lang", "en"]
+    with subprocess.Popen(argv, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True) as process:
+        assert process.stdout is not None
+        lines = [line.rstrip() for line in process.stdout]
+    waiting = next(place for place, line in enumerate(lines) if line.startswith("what changes would buy"))
+    before, after = lines[:waiting], lines[waiting + 1 :]
+    assert [line for line in before if line.startswith(("h100 ", "t4 "))] == before[-2:]
+    assert "Fits h100, t4." in before
+    assert any("Largest batch" in line for line in after)
+    assert not any("Largest batch" in line for line in before)
+    assert process.returncode == 0
+
+
+@pytest.mark.slow
 def test_the_command_prints_the_headline_first_and_writes_what_it_is_told_to(tmp_path: Path) -> None:
     typed = ["llm=tiny", "data.source=synthetic", "--gpu", "l4", "--no-knobs", "--observed", "16GiB"]
     argv = [sys.executable, "-m", "ilora_diag", "estimate", *typed, "--lang", "en", "--out", str(tmp_path / "new")]
