@@ -31,7 +31,7 @@ def test_training_inside_a_default_takes_what_it_takes_without(
 ) -> None:
     def steps(model: nn.Module, **device: str) -> list[int]:
         first = len(card.ledger.sizes)
-        optimizer = torch.optim.AdamW(model.parameters())
+        optimizer = torch.optim.SGD(model.parameters(), 0.1, momentum=0.9)  # whose state has no counters of its own
         ids = torch.arange(24, **device).reshape(2, 12)
         mask = torch.ones(2, 12, dtype=torch.bool, **device)
         for _ in range(2):
