@@ -41,6 +41,10 @@ check: lint test ## Everything a change must pass
 bench: setup ## Measure; figures go to benchmarks/RESULTS.md by hand, with the machine they were taken on
 	$(BIN)/python -m benchmarks
 
+coverage: setup ## What the virtual device carries of PyTorch and transformers, by their own samples
+	$(PIP) -e '.[coverage]'
+	$(BIN)/python -m benchmarks.coverage
+
 golden: setup ## Rewrite the golden renders; read the diff
 	$(BIN)/python -m pytest tests/golden --golden-update
 
@@ -50,4 +54,4 @@ gpu-truth: setup ## Record what only a CUDA device can tell into tests/fixtures/
 clean: ## Remove .venv, caches and generated reports
 	rm -rf $(VENV) .pytest_cache .mypy_cache .ruff_cache .hypothesis .import_linter_cache reports/runs build *.egg-info
 
-.PHONY: help setup run test lint check bench golden gpu-truth clean
+.PHONY: help setup run test lint check bench coverage golden gpu-truth clean

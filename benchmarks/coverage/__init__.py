@@ -1,0 +1,1 @@
+"""How much of PyTorch and transformers the virtual device carries."""
