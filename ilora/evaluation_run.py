@@ -83,14 +83,19 @@ def evaluate_teacher(
     return metrics, predictions
 
 
+def export_ranges(feed: Feed, config: Config) -> list[tuple[int, range]]:
+    """This rank's shards of the training split: number and rows."""
+    rows, shard = len(feed.data.train), config.eval.export_shard_rows
+    return list(shard_ranges(rows, shard, rank=feed.rank.index, world_size=feed.rank.world_size))
+
+
 def export_teacher(
-    teacher: ILoRATeacher, feed: Feed, config: Config, log: RunLog, folder: Path, checkpoint: Path
+    teacher: ILoRATeacher, feed: Feed, config: Config, log: RunLog, folder: Path, checkpoint: Path | None
 ) -> None:
     """Write this rank's shards of the teacher's outputs over the training split; shards already there are kept."""
+    assert checkpoint is not None, "training ends with a checkpoint"
     digest = hashlib.sha256((checkpoint / "trainables.safetensors").read_bytes()).hexdigest()[:16]
-    ranges = shard_ranges(
-        len(feed.data.train), config.eval.export_shard_rows, rank=feed.rank.index, world_size=feed.rank.world_size
-    )
+    ranges = export_ranges(feed, config)
     num_shards = -(-len(feed.data.train) // config.eval.export_shard_rows)
     source = f"{checkpoint.name} {digest} top_k={config.eval.top_k} shard_rows={config.eval.export_shard_rows}"
     paths = export_outputs(teacher, folder, ranges, feed.export, top_k=config.eval.top_k, source=source)

@@ -71,7 +71,6 @@ def run_stage(session: Session) -> dict[str, object]:
     _write_predictions(session, predictions)
     _log_metrics(log, config, metrics)
     if config.eval.export:
-        assert path is not None, "training ends with a checkpoint"
         with log.phase("save"):
             export_teacher(teacher, feed, config, log, session.run_dir / "teacher-outputs", path)
     return result | {"status": "ok", "metrics": [dataclasses.asdict(metric) for metric in metrics]}

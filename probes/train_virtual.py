@@ -10,11 +10,13 @@ import argparse
 import importlib
 import sys
 from functools import partial
+from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import Any
 
 _WARNING = (
-    "a virtual card: memory is computed, values are not. Losses, metrics and times mean nothing, and no checkpoint is "
-    "written"
+    "a virtual card: memory is computed, values are not. Losses, metrics and times mean nothing; no checkpoint, "
+    "predictions or teacher outputs are written"
 )
 
 
@@ -67,6 +69,21 @@ def _save_nothing() -> None:
         return TrainJob(**{**fields, "save": lambda step: None})
 
     run.TrainJob = without_checkpoints
+    run._write_predictions = lambda session, predictions: None
+    run.export_teacher = _export_nowhere
+
+
+def _export_nowhere(teacher: Any, feed: Any, config: Any, *_: object) -> None:
+    """The outputs are computed, for their memory, and not kept: a student would learn zeros from them."""
+    from ilora.evaluation_run import export_ranges
+    from ilora.export import export_outputs
+
+    with TemporaryDirectory() as folder:
+        ranges = export_ranges(feed, config)
+        for _path in export_outputs(
+            teacher, Path(folder), ranges, feed.export, top_k=config.eval.top_k, source="a virtual card"
+        ):
+            pass
 
 
 if __name__ == "__main__":

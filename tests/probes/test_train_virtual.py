@@ -30,9 +30,25 @@ def test_a_training_runs_to_its_end_saves_nothing_and_says_what_it_was(tmp_path:
     assert named["finished"]["status"] == "ok"
     assert "checkpoint" not in named
     assert not list((run_dir).glob("checkpoints/*"))
+    assert not (run_dir / "predictions.jsonl").exists()
     assert named["step"]["device"]["peak_reserved_bytes"] > 0
     with pytest.raises(CheckpointError, match=r"recommender\.safetensors.*never computed.*Train one on a real device"):
         load_recommender(run_dir / "recommender.safetensors")
+
+
+@pytest.mark.slow
+def test_outputs_for_a_student_are_computed_and_not_kept(tmp_path: Path) -> None:
+    file = tmp_path / "config.yaml"
+    overrides = [*SHORT, "model.head=items", "eval.export=true", "eval.export_shard_rows=8"]
+    file.write_text(dump_config(load_config(overrides, file="tiny")), encoding="utf-8")
+    argv = [sys.executable, "-P", "-m", "probes.train_virtual", "--gpu", "l4", "--config", str(file)]
+    done = subprocess.run(
+        [*argv, "--run-dir", str(tmp_path / "run")], capture_output=True, text=True, timeout=300, check=False
+    )
+    assert done.returncode == 0, done.stderr
+    assert not list((tmp_path / "run").rglob("*.parquet"))
+    log = (tmp_path / "run" / "runlog.jsonl").read_text(encoding="utf-8")
+    assert '"phase": "save"' in log or '"phase":"save"' in log
 
 
 @pytest.mark.slow
