@@ -9,6 +9,7 @@ from dataclasses import dataclass, replace
 from ilora_diag.hardware.gpus import GpuSpec
 from ilora_diag.memory.settings import AllocatorSettings
 from ilora_diag.schema import CardEstimate, Interval, Known, OomAnswer, PeakBytes, Unavailable
+from ilora_diag.schema.estimate import NO_ATTENTION
 from probes.estimate_replay import CardMemory, Replay, replay
 from probes.trace import Trace
 
@@ -125,10 +126,10 @@ def peak_bytes(found: Replay, spec: GpuSpec) -> PeakBytes:
     )
 
 
-def backend(trace: Trace) -> Known[str]:
-    """The attention kernel called most."""
+def backend(trace: Trace) -> str:
+    """The attention kernel called most, or that none was."""
     if not trace.attention:
-        return Unavailable(reason="the step calls no scaled-dot-product attention (eager attention is plain products)")
+        return NO_ATTENTION
     return Counter(dict(trace.attention)).most_common(1)[0][0]
 
 

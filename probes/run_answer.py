@@ -9,6 +9,7 @@ from dataclasses import dataclass, replace
 import torch
 
 from ilora_diag.schema import CardEstimate, Estimate, Gap, Interval, Known, OomAnswer, PeakBytes, Settings, Unavailable
+from ilora_diag.schema.estimate import SCRIPT
 from ilora_diag.schema.script_run import Moment, ScriptEnd, ScriptError, ScriptRun
 from probes.estimate_cards import Answer, backend, context_middle, peak_bytes, span
 from probes.estimate_parts import take_apart
@@ -205,15 +206,22 @@ def _card(station: Station, trace: Trace, levels: Replay, end: ScriptEnd, oom: O
         name=spec.nvml_name,
         compute_capability=".".join(map(str, spec.compute_capability)),
         memory_bytes=total,
-        attention=backend(trace),
+        attention=_attention(trace, end),
         peak=peak,
         context_bytes=spec.context_bytes,
         interval=interval,
         fits=_fits(station, interval, end, oom),
         oom=oom,
         num_alloc_retries=levels.num_alloc_retries,
-        largest_batch_that_fits=Unavailable(reason="a script's batch cannot be changed from outside", source="run"),
+        largest_batch_that_fits=Unavailable(reason="a script's batch cannot be changed from outside", source=SCRIPT),
     )
+
+
+def _attention(trace: Trace, end: ScriptEnd) -> Known[str]:
+    """The attention kernel called most; unknown where something ended the script before any was."""
+    if not trace.attention and end not in (ScriptEnd.FINISHED, ScriptEnd.STOPPED, ScriptEnd.EXITED):
+        return Unavailable(reason="the script ended before it called any", source=SCRIPT)
+    return backend(trace)
 
 
 def _interval(station: Station, peak: PeakBytes) -> Interval:

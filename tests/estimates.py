@@ -175,7 +175,7 @@ def close_to_the_limit() -> Estimate:
             low_bytes=memory - 700 * MIB, high_bytes=memory + 60 * MIB, basis="1 % of reserved; CUDA context"
         ),
         fits=Unavailable(reason="the interval holds the card's memory", source="interval"),
-        attention=Unavailable(reason="the step has no scaled-dot-product attention", source="trace"),
+        attention="none",
         largest_batch_that_fits=Unavailable(reason="a script's batch cannot be changed from outside", source="run"),
         num_alloc_retries=3,
     )

@@ -20,6 +20,10 @@ BASELINE, SCORING, GENERATION, RANKING, EXPORT = "baseline", "scoring", "generat
 EVALUATION_PHASES = (BASELINE, SCORING, GENERATION, RANKING, EXPORT)
 """Phases that come after the last step of training, by the names of a run's progress."""
 
+NO_ATTENTION = "none"
+SCRIPT = "run"
+"""The source of what cannot be said because a script is watched, not a configuration varied."""
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class PeakBytes:
@@ -62,7 +66,8 @@ class CardEstimate:
         gpu: key of the card table, such as "h100".
         name: as NVML calls it.
         memory_bytes: of the card, or what `--memory` said.
-        attention: backend of scaled-dot-product attention this card takes here; unknown where the step has none.
+        attention: backend of scaled-dot-product attention this card takes here, or "none" where the step calls none, as
+            with eager attention.
         context_bytes: CUDA context and libraries outside the allocator.
         fits: unknown where the interval straddles the card's memory.
         oom: set where the modelled card was full.

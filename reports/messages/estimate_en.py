@@ -23,8 +23,10 @@ MESSAGES = {
     "estimate.verdict.exceeds": "does not fit, at least {missing} too much",
     "estimate.verdict.no": "does not fit",
     "estimate.verdict.close": "too close to say whether it fits",
+    "estimate.verdict.unknown": "that far; whether all of it fits is not known",
     "estimate.cards.yes": "Fits {cards}.",
     "estimate.cards.close": "Too close to say on {cards}.",
+    "estimate.cards.unknown": "Not known of {cards}.",
     "estimate.cards.no": "Does not fit {cards}.",
     # cards
     "estimate.column.card": "Card",
@@ -41,9 +43,12 @@ MESSAGES = {
     "estimate.fits.no": "no",
     "estimate.fits.oom": "no: OOM in {phase}",
     "estimate.fits.close": "too close to say",
+    "estimate.fits.unknown": "unknown",
+    "estimate.attention.none": "none",
     "estimate.batch.none": "not even 1",
     "estimate.not_known": "unknown",
     "estimate.note.fits": "{cards}: too close to say whether it fits: {reason}",
+    "estimate.note.unfinished": "{cards}: whether it fits is not known: {reason}",
     "estimate.note.batch": "{cards}: largest batch unknown: {reason}",
     "estimate.note.attention": "{cards}: attention backend unknown: {reason}",
     "estimate.note.retries": "{cards}: to go on, the allocator had to give cached segments back to the driver, "

@@ -24,8 +24,10 @@ MESSAGES = {
     "estimate.verdict.exceeds": "収まりません（少なくとも {missing} 超過）",
     "estimate.verdict.no": "収まりません",
     "estimate.verdict.close": "収まるかどうかは僅差のため判定できません",
+    "estimate.verdict.unknown": "ここまでの値であり、全体が収まるかどうかは不明です",
     "estimate.cards.yes": "収まる: {cards}。",
     "estimate.cards.close": "僅差のため判定できない: {cards}。",
+    "estimate.cards.unknown": "不明: {cards}。",
     "estimate.cards.no": "収まらない: {cards}。",
     # cards
     "estimate.column.card": "GPU",
@@ -42,9 +44,12 @@ MESSAGES = {
     "estimate.fits.no": "いいえ",
     "estimate.fits.oom": "いいえ（{phase} で OOM）",
     "estimate.fits.close": "僅差で判定不能",
+    "estimate.fits.unknown": "不明",
+    "estimate.attention.none": "なし",
     "estimate.batch.none": "1 も不可",
     "estimate.not_known": "不明",
     "estimate.note.fits": "{cards}: 収まるかどうか判定できません: {reason}",
+    "estimate.note.unfinished": "{cards}: 収まるかどうかは不明です: {reason}",
     "estimate.note.batch": "{cards}: 最大バッチは不明です: {reason}",
     "estimate.note.attention": "{cards}: attention のバックエンドは不明です: {reason}",
     "estimate.note.retries": "{cards}: 続行のため、アロケータがキャッシュ済みセグメントをドライバに返却しました。"

@@ -201,10 +201,7 @@ _REASONS = (
         r"at least (\d+) and less than (\d+): not found within (\d+) traces",
         r"\1 以上 \2 未満（\3 回の計算では確定せず）",
     ),
-    (
-        r"the step calls no scaled-dot-product attention \(eager attention is plain products\)",
-        r"このステップは scaled-dot-product attention を呼びません（eager は通常の行列積です）",
-    ),
+    (r"the script ended before it called any", r"スクリプトは呼び出す前に終わりました"),
     (rf"between {_GIB} and {_GIB} GiB of {_GIB} GiB", r"\3 GiB に対して \1 〜 \2 GiB"),
     (
         r"it fits after (\d+) times giving the cache back, and not with (\d+) % less",

@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from functools import partial
 
 from ilora_diag.schema import CardEstimate, Known, Unavailable
+from ilora_diag.schema.estimate import NO_ATTENTION, SCRIPT
 from ilora_diag.units import format_bytes
 from reports.blocks import Alert, Block, Bullets, Code, Paragraph, Section, Table, Text, code, strong
 from reports.figures.shares import gap_name
+from reports.messages import Words
 from reports.view import estimate_elsewhere, estimate_evaluation
 from reports.view.estimate_story import EstimateStory, by_reason, spoken
 
@@ -68,7 +71,7 @@ def _verdict(story: EstimateStory, card: CardEstimate) -> str:
     """Whether the card is enough. To spare is what stays free at the upper end of the interval, too much likewise."""
     words = story.words
     if isinstance(card.fits, Unavailable):
-        return words("estimate.verdict.close")
+        return words("estimate.verdict.unknown" if story.is_cut_short else "estimate.verdict.close")
     if card.fits:
         return words("estimate.verdict.fits", spare=format_bytes(card.memory_bytes - card.interval.high_bytes))
     missing = card.interval.low_bytes - card.memory_bytes
@@ -79,22 +82,24 @@ def _verdict(story: EstimateStory, card: CardEstimate) -> str:
     )
 
 
-def _fits(card: CardEstimate) -> str:
+def _fits(story: EstimateStory, card: CardEstimate) -> str:
     if card.oom is not None:
         return "no"
     if isinstance(card.fits, Unavailable):
-        return "close"
+        return "unknown" if story.is_cut_short else "close"
     return "yes" if card.fits else "no"
 
 
 def _fitting(story: EstimateStory) -> str:
     """Which cards are enough: the sentence a reader with a list of cards came for."""
-    groups = {answer: [card.gpu for card in story.estimate.cards if _fits(card) == answer] for answer in _ANSWERS}
+    groups = {
+        answer: [card.gpu for card in story.estimate.cards if _fits(story, card) == answer] for answer in _ANSWERS
+    }
     told = [story.words(key, cards=", ".join(groups[answer])) for answer, key in _ANSWERS.items() if groups[answer]]
     return " ".join(told)
 
 
-_ANSWERS = {"yes": "estimate.cards.yes", "close": "estimate.cards.close", "no": "estimate.cards.no"}
+_ANSWERS = {answer: f"estimate.cards.{answer}" for answer in ("yes", "close", "unknown", "no")}
 
 
 def _cards(story: EstimateStory) -> Table:
@@ -109,24 +114,39 @@ def _cards(story: EstimateStory) -> Table:
 def _more_of_cards(story: EstimateStory) -> Table:
     """What is worth knowing of a card beside the answer: together they would be too wide for a terminal."""
     words = story.words
-    columns = ("card", "name", "capability", "batch", "attention")
-    rows = tuple(
-        (
-            (code(card.gpu),),
-            card.name,
-            card.compute_capability,
-            _cell(story, card.largest_batch_that_fits, lambda num: str(num) if num else words("estimate.batch.none")),
-            _cell(story, card.attention, str),
-        )
-        for card in story.estimate.cards
+    columns: dict[str, Callable[[CardEstimate], Text]] = {
+        "card": lambda card: (code(card.gpu),),
+        "name": lambda card: card.name,
+        "capability": lambda card: card.compute_capability,
+        "batch": lambda card: _cell(story, card.largest_batch_that_fits, partial(_batch, words)),
+        "attention": lambda card: _cell(story, card.attention, partial(_attention, words)),
+    }
+    if not _batches(story):
+        del columns["batch"]
+    return Table(
+        columns=tuple(words(f"estimate.column.{name}") for name in columns),
+        rows=tuple(tuple(cell(card) for cell in columns.values()) for card in story.estimate.cards),
+        numeric=tuple(place for place, name in enumerate(columns) if name in ("capability", "batch")),
     )
-    return Table(columns=tuple(words(f"estimate.column.{name}") for name in columns), rows=rows, numeric=(2, 3))
+
+
+def _batches(story: EstimateStory) -> list[CardEstimate]:
+    """The cards of which a largest batch can be told at all: of a script it cannot."""
+    return [card for card in story.estimate.cards if getattr(card.largest_batch_that_fits, "source", "") != SCRIPT]
+
+
+def _batch(words: Words, num: int | str) -> str:
+    return str(num) if num else words("estimate.batch.none")
+
+
+def _attention(words: Words, backend: int | str) -> str:
+    return words("estimate.attention.none") if backend == NO_ATTENTION else str(backend)
 
 
 def _card_row(story: EstimateStory, card: CardEstimate) -> tuple[Text, ...]:
     words, peak = story.words, card.peak
     used = story.with_span(peak.device_used_bytes, card.interval)
-    fits = words(f"estimate.fits.{_fits(card)}")
+    fits = words(f"estimate.fits.{_fits(story, card)}")
     if card.oom is not None:
         fits = words("estimate.fits.oom", phase=card.oom.phase)
     return (
@@ -146,9 +166,10 @@ def _cell(story: EstimateStory, value: Known[int] | Known[str], show: Callable[[
 
 def _notes(story: EstimateStory) -> tuple[Text, ...]:
     words, cards = story.words, story.estimate.cards
+    whether_it_fits = "estimate.note.unfinished" if story.is_cut_short else "estimate.note.fits"
     unknown = (
-        ("estimate.note.fits", [(card, card.fits) for card in cards if card.oom is None]),
-        ("estimate.note.batch", [(card, card.largest_batch_that_fits) for card in cards]),
+        (whether_it_fits, [(card, card.fits) for card in cards if card.oom is None]),
+        ("estimate.note.batch", [(card, card.largest_batch_that_fits) for card in _batches(story)]),
         ("estimate.note.attention", [(card, card.attention) for card in cards]),
     )
     notes = []

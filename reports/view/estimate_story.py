@@ -22,11 +22,13 @@ class EstimateStory:
 
     Attributes:
         figures: whether the figures were drawn beside the document, but for those that the record calls skipped.
+        is_cut_short: the figures end where something else than memory ended what was watched.
     """
 
     estimate: Estimate
     words: Words
     figures: bool = False
+    is_cut_short: bool = False
 
     @property
     def card(self) -> CardEstimate:

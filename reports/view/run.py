@@ -12,6 +12,7 @@ from reports.view import estimate_cards, estimate_peak, estimate_rests
 from reports.view.estimate_story import EstimateStory, spoken
 
 _GOOD = (ScriptEnd.FINISHED, ScriptEnd.STOPPED)
+_CUT_SHORT = (ScriptEnd.FAILED, ScriptEnd.NOT_CARRIED, ScriptEnd.INTERRUPTED)
 
 
 def run_headline(run: ScriptRun, lang: str) -> str:
@@ -40,7 +41,7 @@ def run_document(run: ScriptRun, lang: str, *, figures: bool = False) -> Documen
         nothing = Paragraph(text=words("run.nothing", reason=words.reason(estimate.reason)))
         told = replace(ending, blocks=(*ending.blocks, nothing))
         return Document(title=words("run.title", script=run.script, card=run.device), lang=lang, sections=(told,))
-    story = EstimateStory(estimate=estimate, words=words, figures=figures)
+    story = EstimateStory(estimate=estimate, words=words, figures=figures, is_cut_short=run.end in _CUT_SHORT)
     answer = estimate_cards.answer(story)
     sections = (
         estimate_peak.peak(story),
