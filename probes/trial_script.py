@@ -185,9 +185,12 @@ def _surroundings(place: Site) -> Iterator[None]:
     from probes.run_imports import card_hidden_from_some
 
     with Patches() as patches, card_hidden_from_some():
-        run_leave_out.install(place.machine, patches)
+        pictures = run_leave_out.install(place.machine, patches)
         run_threads.install(patches)
-        yield
+        try:
+            yield
+        finally:
+            pictures.clean()
 
 
 def _growth(watch: Watch, steps: int) -> Any:

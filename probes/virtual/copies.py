@@ -1,4 +1,4 @@
-"""Copies of virtual tensors: deep, shallow, and by pickling, which is refused."""
+"""Copies of virtual tensors: deep, shallow, and by pickling, which is refused unless somebody draws pictures."""
 
 from __future__ import annotations
 
@@ -11,11 +11,12 @@ from torch import Tensor
 
 from probes.virtual.errors import NotCarriedError
 from probes.virtual.keys import is_virtual
+from probes.virtual.machine import Machine
 
 _UNCOMPUTED = "nobody computed its values; save from a real run"
 
 
-def replacements() -> dict[str, Any]:
+def replacements(machine: Machine) -> dict[str, Any]:
     """Method of `torch.Tensor` -> what stands there while the device is there."""
     plain_deepcopy: Callable[..., Tensor] = Tensor.__deepcopy__
     plain_reduce: Callable[..., Any] = Tensor.__reduce_ex__
@@ -31,7 +32,9 @@ def replacements() -> dict[str, Any]:
 
     def reduce(tensor: Tensor, protocol: Any) -> Any:
         if is_virtual(tensor):
-            raise NotCarriedError("saving a tensor of the card", _UNCOMPUTED)
+            if machine.picture is None:
+                raise NotCarriedError("saving a tensor of the card", _UNCOMPUTED)
+            return machine.picture(tensor)
         return plain_reduce(tensor, protocol)
 
     return {"__deepcopy__": deepcopy, "__copy__": shallow, "__reduce_ex__": reduce}

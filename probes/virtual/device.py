@@ -82,7 +82,7 @@ def virtual_cuda(
         patches.replace_all(torch.Tensor, tensors.replacements(machine))
         moves.install(machine, patches)
         patches.replace_all(torch.UntypedStorage, storages.replacements(machine))
-        patches.replace_all(torch.Tensor, copies.replacements())
+        patches.replace_all(torch.Tensor, copies.replacements(machine))
         facade.install(machine, patches)
         history.install(patches)
         substitutes.install(machine, patches)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import weakref
 from collections import Counter
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -89,6 +89,7 @@ class Machine:
         self.watch = Watch(self)
         self.alive: dict[int, Alive] = {}
         self.values: dict[int, torch.UntypedStorage | bool] = {}  # by storage; a bool stands for every element
+        self.picture: Callable[[Tensor], tuple[Any, ...]] | None = None  # what pickle is given for a tensor of ours
         self.asking = ""
         self.refused: list[Refused] = []
         self.attention: Counter[str] = Counter()

@@ -183,6 +183,14 @@ _NOTES = (
     ),
     (r"values copied from the card to the host are zeros", r"カードからホストへコピーした値はゼロとした"),
     (r"(\S+) of unknown values is taken at its largest", r"値が不明な \1 は最大の大きさとした"),
+    (
+        r"torch\.compile was left out: compiled code needs other memory",
+        r"torch.compile は適用していない（コンパイル後のコードは必要なメモリが異なる）",
+    ),
+    (
+        r"files with tensors of the card hold none of their values: nobody computed them",
+        r"カードのテンソルを保存したファイルに値は含まれない（計算していないため）",
+    ),
     (r"lengths that nobody computed are taken at their largest", r"計算されていない長さは最大とした"),
     (r"floating-point values are taken to be finite", r"浮動小数点数は有限とした"),
     (

@@ -89,7 +89,7 @@ def test_an_ordinary_script_runs_to_its_end_with_its_arguments(told: Any, tmp_pa
     assert estimate.fits is True
     notes = " ".join(estimate.assumptions)
     assert "torch.compile was left out" in notes
-    assert "files with tensors of the card were not written" in notes
+    assert "files with tensors of the card hold none of their values" in notes
     assert not (tmp_path / "model.pt").exists()
     assert torch.load(tmp_path / "model.pt.steps") == {"step": 7}
     parameters = {share.category: share.size_bytes for share in estimate.by_category}[Category.PARAMETER]

@@ -1,0 +1,206 @@
+"""Checkpoints of a virtual card: what a script saves it may load again, with everything but values.
+
+A file cannot hold what nobody computed. So the contents are kept in this process as a picture, in which a tensor of the
+card is its sizes, its type and the storage it shares with others. The file itself holds one sentence with the picture's
+number, for scripts that look whether it is there, copy it or rename it; a file that was there before is never touched.
+Loading makes the tensors on the card or on the host, as `torch.load` would, so that a script that holds a model and its
+checkpoint at once is seen to do so.
+"""
+
+from __future__ import annotations
+
+import io
+import os
+import re
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, suppress
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from probes.virtual import values
+from probes.virtual.errors import NotCarriedError
+from probes.virtual.machine import Machine
+from probes.virtual.patches import Patches
+
+SAVE = "files with tensors of the card hold none of their values: nobody computed them"
+_TOKEN = "ilora-diag picture {number} of process {process}: saved on a virtual card, where no values are computed\n"
+_PATTERN = re.compile(rb"ilora-diag picture (\d+) of process (\d+): ")
+_HOST = torch.device("cpu")
+
+
+class _Nowhere:
+    """A file that keeps nothing."""
+
+    def write(self, data: Any) -> int:
+        """Take it and drop it."""
+        return len(data) if isinstance(data, bytes) else memoryview(data).nbytes
+
+    def flush(self) -> None:
+        """Nothing is held."""
+
+
+class Pictures:
+    """What was saved, by number and by path."""
+
+    def __init__(self, machine: Machine) -> None:
+        self._machine = machine
+        self._kept: list[bytes] = []
+        self._by_path: dict[str, int] = {}
+        self._written: list[Path] = []
+
+    def install(self, patches: Patches) -> None:
+        """Put `torch.save` and `torch.load` in place; call inside the device's block."""
+        patches.replace(torch, "save", self._saving(torch.save))
+        patches.replace(torch, "load", self._loading(torch.load))
+
+    def clean(self) -> None:
+        """Remove the files that were written, unless the script put something else there."""
+        for path in self._written:
+            with suppress(OSError):
+                if _PATTERN.match(path.read_bytes()[:128]):
+                    path.unlink()
+
+    def _saving(self, plain: Callable[..., Any]) -> Callable[..., Any]:
+        def save(obj: Any, f: Any, *args: Any, **kwargs: Any) -> Any:
+            try:
+                plain(obj, _Nowhere(), *args, **kwargs)
+            except NotCarriedError:
+                self._machine.notes.add(SAVE)
+                self._keep(_pickled(self._machine, plain, obj, args, kwargs), f)
+                return None
+            return plain(obj, f, *args, **kwargs)
+
+        return save
+
+    def _keep(self, picture: bytes, f: Any) -> None:
+        number = len(self._kept)
+        self._kept.append(picture)
+        token = _TOKEN.format(number=number, process=os.getpid()).encode()
+        if not isinstance(f, (str, os.PathLike)):
+            f.write(token)
+            return
+        path = Path(f).absolute()
+        self._by_path[str(path)] = number
+        if not path.exists() or path in self._written:
+            path.write_bytes(token)
+            self._written.append(path)
+
+    def _loading(self, plain: Callable[..., Any]) -> Callable[..., Any]:
+        def load(f: Any, map_location: Any = None, *args: Any, **kwargs: Any) -> Any:
+            number = self._number_of(f)
+            if number is None:
+                return plain(f, map_location, *args, **kwargs)
+            with _made_on(_target(map_location)), torch.serialization.safe_globals([_stored, _viewed, _known]):
+                return plain(io.BytesIO(self._kept[number]), map_location, *args, **kwargs)
+
+        return load
+
+    def _number_of(self, f: Any) -> int | None:
+        """The picture that a path or an open file stands for; None for files with values."""
+        if isinstance(f, (str, os.PathLike)):
+            path = Path(f).absolute()
+            known = self._by_path.get(str(path))
+            if known is not None:
+                return known
+            with suppress(OSError), path.open("rb") as file:
+                return self._numbered(file.read(128))
+            return None
+        if not (hasattr(f, "read") and hasattr(f, "seek") and hasattr(f, "tell")):
+            return None
+        begin = f.tell()
+        head = f.read(128)
+        f.seek(begin)
+        return self._numbered(head) if isinstance(head, bytes) else None
+
+    def _numbered(self, head: bytes) -> int | None:
+        found = _PATTERN.match(head)
+        if found is None:
+            return None
+        number, process = int(found[1]), int(found[2])
+        if process != os.getpid() or number >= len(self._kept):
+            raise NotCarriedError("loading this file", "another run on a virtual card saved it, without values")
+        return number
+
+
+class _Storage:
+    """A storage of the card by its size; the tensors that look at it share the object, and pickle keeps that."""
+
+    def __init__(self, num_bytes: int) -> None:
+        self._num_bytes = num_bytes
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        return _stored, (self._num_bytes,)
+
+
+def _pickled(machine: Machine, plain: Callable[..., Any], obj: Any, args: Any, kwargs: Any) -> bytes:
+    """The object as `torch.save` writes it, with pictures for the tensors of the card."""
+    storages: dict[int, _Storage] = {}
+
+    def picture(tensor: Tensor) -> tuple[Any, ...]:
+        value = values.known(machine, tensor)
+        if value is not None and values.is_small(tensor):
+            return _known, (value.clone(), tensor.requires_grad)
+        storage = tensor.untyped_storage()
+        shared = storages.setdefault(storage._cdata, _Storage(storage.nbytes()))
+        layout = tensor.storage_offset(), tuple(tensor.shape), tensor.stride()
+        return _viewed, (shared, tensor.dtype, *layout, tensor.requires_grad)
+
+    buffer = io.BytesIO()
+    machine.picture = picture
+    try:
+        plain(obj, buffer, *args, **kwargs)
+    finally:
+        machine.picture = None
+    return buffer.getvalue()
+
+
+_device = _HOST
+
+
+@contextmanager
+def _made_on(device: torch.device) -> Iterator[None]:
+    global _device
+    before, _device = _device, device
+    try:
+        yield
+    finally:
+        _device = before
+
+
+def _stored(num_bytes: int) -> Tensor:
+    """A storage where the file is loaded to, as a tensor of bytes."""
+    make = torch.zeros if _device.type == "cpu" else torch.empty
+    return make(num_bytes, dtype=torch.uint8, device=_device)
+
+
+def _viewed(
+    storage: Tensor,
+    dtype: torch.dtype,
+    offset: int,
+    size: tuple[int, ...],
+    stride: tuple[int, ...],
+    requires_grad: bool,
+) -> Tensor:
+    empty = torch.empty(0, dtype=dtype, device=storage.device)
+    return empty.set_(storage.untyped_storage(), offset, size, stride).requires_grad_(requires_grad)
+
+
+def _known(value: Tensor, requires_grad: bool) -> Tensor:
+    return value.to(_device).requires_grad_(requires_grad)
+
+
+def _target(map_location: Any) -> torch.device:
+    """Where `torch.load` puts what was saved from a card."""
+    here = torch.device("cuda", torch.cuda.current_device())
+    if map_location is None:
+        return here
+    if isinstance(map_location, dict):
+        map_location = map_location.get(str(here), here)
+    elif callable(map_location):
+        moved = map_location(torch.UntypedStorage(0), str(here))  # type: ignore[no-untyped-call]
+        return here if moved is None else torch.device(moved.device)
+    found = torch.device(map_location)
+    return here if found.type == "cuda" and found.index is None else found
