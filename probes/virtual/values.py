@@ -136,7 +136,7 @@ def propagate(machine: Machine, func: OpOverload, args: tuple[Any, ...], kwargs:
 
 def _decided(machine: Machine, func: OpOverload, args: tuple[Any, ...]) -> bool | None:
     """What `or` and `and` give when one side alone decides: a loop of generation ends at its longest that way."""
-    if torch.Tag.pointwise in func.tags and all(_is_one_truth(machine, value) for value in args):
+    if args and torch.Tag.pointwise in func.tags and all(_is_one_truth(machine, value) for value in args):
         return bool(func(*(_one_of(machine, value) for value in args)))
     deciding = _DECIDING.get(func)
     if deciding is None:

@@ -27,6 +27,9 @@ _OWNERS: dict[str, Any] = {
     "torch.version": torch.version,
     "torch.nn.Module": torch.nn.Module,
     "torch._C": torch._C,
+    "torch._C._nn": torch._C._nn,
+    "torch.backends.mha": torch.backends.mha,
+    "lazy parameters": vars(torch.nn.parameter)["UninitializedTensorMixin"],
     "torch.serialization": torch.serialization,
     "torch.distributed": torch.distributed,
 }
