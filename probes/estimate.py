@@ -36,7 +36,7 @@ RESULT_FD = "ILORA_DIAG_RESULT_FD"
 def main(argv: list[str] | None = None) -> int:
     """Answer one question. Returns the exit code."""
     begin = time.perf_counter()
-    gc.disable()  # while torch and the rest are imported; `Crew` freezes what they leave behind
+    gc.disable()  # while torch and the rest are imported
     parser = argparse.ArgumentParser(prog="python -P -m probes.estimate", description=__doc__)
     parser.add_argument("overrides", nargs="*", metavar="KEY=VALUE")
     parser.add_argument("--config", help="YAML file, or the name of a preset")
@@ -79,6 +79,7 @@ def _answered(config: Config, specs: tuple[GpuSpec, ...], arguments: argparse.Na
     from probes.estimate_record import Question
     from probes.estimate_refusals import NoEstimateError, told_apart
 
+    gc.freeze()  # no collection need look at what was imported
     gc.enable()
     question = Question(
         config=config, specs=specs, torch_version=arguments.torch, more=not arguments.no_knobs, begin=begin
@@ -99,7 +100,6 @@ def _for_stage(config: Config) -> Callable[[Question, Callable[[Estimate], None]
         plain_shapes.install()
         from probes.estimate_rec_compose import estimate_recommender
 
-        gc.freeze()  # each trace ends in a collection, which need not look at what was imported
         return estimate_recommender
     prepare_imports(config)
     from probes.estimate_compose import estimate

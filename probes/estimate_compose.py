@@ -69,16 +69,17 @@ def estimate(question: Question, early: Callable[[Estimate], None] = lambda know
         if not question.more:
             return made.estimate(cards, ())
         early(made.estimate(cards, ()))
+        # The last cards first: the processes that traced them hold their teachers still.
         searches = [
-            crew.submit(run_search, SearchTask(cards=task, trace=result.trace, evaluated=result.evaluated))
-            for task, result in zip(tasks, results, strict=True)
+            (task, crew.submit(run_search, SearchTask(cards=task, trace=result.trace, evaluated=result.evaluated)))
+            for task, result in reversed(list(zip(tasks, results, strict=True)))
         ]
         of_run = tuple(evaluation_changes(config, hungriest_evaluation(parts.by_phase)))
         if of_run:
             listed += of_run
             others.append(KnobTask(setup=setup, ground=ground, changes=of_run, of_run=True))
         waiting = [crew.submit(run_knobs, task) for task in others]
-        for task, search in zip(tasks, searches, strict=True):
+        for task, search in searches:
             for spec, largest in zip(task.specs, search(), strict=True):
                 cards[spec.key] = with_largest_batch(cards[spec.key], largest)
         knobs = {knob.change: knob for wait in waiting for knob in wait()}

@@ -15,6 +15,7 @@ from ilora.llm import LlmError
 from ilora.llm.errors import reason
 from ilora.llm.load import LoadedLlm
 from ilora.llm.random_weights import build_random
+from probes.late_patterns import patterns_compiled_late
 
 # Catalogue of the RecBole wheel's ml-100k (ilora.data.readers.ml100k): every film of u.item.
 _ML_100K_ITEMS = 1682
@@ -164,11 +165,12 @@ def make_llm(config: Config, shape: Architecture, placement: Placement) -> Loade
 
 def fetch_for_all(shape: Architecture) -> None:
     """Load now what every forked process would load with its first teacher: the model's code."""
-    from transformers import CONFIG_MAPPING, MODEL_FOR_CAUSAL_LM_MAPPING
+    from transformers import CONFIG_MAPPING, MODEL_FOR_CAUSAL_LM_MAPPING, core_model_loading
     from transformers.conversion_mapping import get_checkpoint_conversion_mapping
 
     kind = str(shape.fields.get("model_type"))
-    get_checkpoint_conversion_mapping(kind)
+    with patterns_compiled_late(core_model_loading):
+        get_checkpoint_conversion_mapping(kind)
     if kind in CONFIG_MAPPING:
         MODEL_FOR_CAUSAL_LM_MAPPING.get(CONFIG_MAPPING[kind], None)
 

@@ -203,8 +203,7 @@ class Crew:
     """Runs tasks in forked processes, or here where there is one core alone."""
 
     def __init__(self, num_tasks: int) -> None:
-        gc.collect()
-        gc.freeze()  # what was imported need not be looked at again, here or in a fork
+        gc.freeze()  # what there is need not be looked at in a fork
         workers = min(len(os.sched_getaffinity(0)), MAX_WORKERS, num_tasks)
         context = multiprocessing.get_context("fork")
         self._pool = ProcessPoolExecutor(workers, context, _begin_worker) if workers > 1 else None
