@@ -43,13 +43,13 @@ class _Nowhere:
 
 
 class Pictures:
-    """What was saved, by number and by path."""
+    """What was saved, by number: that of the file, or of the path where the file may not be touched."""
 
     def __init__(self, machine: Machine) -> None:
         self._machine = machine
         self._kept: list[bytes] = []
-        self._by_path: dict[str, int] = {}
-        self._written: list[Path] = []
+        self._untouched: dict[Path, int] = {}  # a file was there before, and still is
+        self._written: set[Path] = set()
 
     def install(self, patches: Patches) -> None:
         """Put `torch.save` and `torch.load` in place; call inside the device's block."""
@@ -71,6 +71,8 @@ class Pictures:
                 self._machine.notes.add(SAVE)
                 self._keep(_pickled(self._machine, plain, obj, args, kwargs), f)
                 return None
+            if isinstance(f, (str, os.PathLike)):
+                self._untouched.pop(Path(f).absolute(), None)
             return plain(obj, f, *args, **kwargs)
 
         return save
@@ -83,10 +85,11 @@ class Pictures:
             f.write(token)
             return
         path = Path(f).absolute()
-        self._by_path[str(path)] = number
         if not path.exists() or path in self._written:
             path.write_bytes(token)
-            self._written.append(path)
+            self._written.add(path)
+        else:
+            self._untouched[path] = number
 
     def _loading(self, plain: Callable[..., Any]) -> Callable[..., Any]:
         def load(f: Any, map_location: Any = None, *args: Any, **kwargs: Any) -> Any:
@@ -102,7 +105,7 @@ class Pictures:
         """The picture that a path or an open file stands for; None for files with values."""
         if isinstance(f, (str, os.PathLike)):
             path = Path(f).absolute()
-            known = self._by_path.get(str(path))
+            known = self._untouched.get(path)
             if known is not None:
                 return known
             with suppress(OSError), path.open("rb") as file:

@@ -112,6 +112,19 @@ def test_a_file_that_was_there_is_never_touched(pictures: Pictures, tmp_path: Pa
     assert file.read_bytes() == real
 
 
+def test_what_a_file_holds_now_is_what_is_loaded(pictures: Pictures, tmp_path: Path) -> None:
+    file, other = tmp_path / "model.pt", tmp_path / "other.pt"
+    for _ in range(2):  # first to a path that is free, then over a file with values
+        torch.save({"weight": torch.ones(3, device="cuda")}, file)
+        assert is_virtual(torch.load(file, weights_only=True)["weight"])
+        torch.save({"weight": torch.arange(3)}, file)
+        assert torch.load(file, weights_only=True)["weight"].tolist() == [0, 1, 2]
+    torch.save({"weight": torch.ones(5, device="cuda")}, other)
+    torch.save({"weight": torch.ones(4, device="cuda")}, tmp_path / "third.pt")
+    shutil.copyfile(tmp_path / "third.pt", other)
+    assert torch.load(other, weights_only=True)["weight"].shape == (4,)
+
+
 def test_files_of_values_are_files(pictures: Pictures, tmp_path: Path) -> None:
     torch.save({"weight": torch.arange(3)}, tmp_path / "host.pt")
     assert torch.load(tmp_path / "host.pt", weights_only=True)["weight"].tolist() == [0, 1, 2]
