@@ -150,7 +150,7 @@ def _moment(station: Station, stand: Stand, step: int) -> Moment:
 def _estimate(run: Run, end: ScriptEnd, stand: Stand, last_step: int) -> Known[Estimate]:
     station, ledger = run.station, run.station.ledger
     if not any(ledger.block_sizes):
-        return Unavailable(reason="the script put nothing on the card", source="run")
+        return Unavailable(reason="the script put nothing on the card", source=SCRIPT)
     notes = tuple(station.notes.sentences())
     trace = trace_of(ledger, last_step=last_step, attention=station.attention, notes=notes)
     levels = levels_of(ledger, trace, num_alloc_retries=station.num_alloc_retries())
@@ -236,16 +236,16 @@ def _fits(station: Station, interval: Interval, end: ScriptEnd, oom: OomAnswer |
     if oom is not None:
         held = station.ledger.reserved[-1] if station.ledger.reserved else 0
         if not station.is_real and held + oom.requested_bytes + station.spec.context_bytes.low_bytes <= total:
-            return Unavailable(reason=_BY_LITTLE, source="run")
+            return Unavailable(reason=_BY_LITTLE, source=SCRIPT)
         return False
     if end not in (ScriptEnd.FINISHED, ScriptEnd.STOPPED, ScriptEnd.EXITED):
-        return Unavailable(reason=f"the script did not get to its end ({end.value})", source="run")
+        return Unavailable(reason=f"the script did not get to its end ({end.value})", source=SCRIPT)
     if interval.high_bytes <= total:
         return True
     if interval.low_bytes > total:
         return False
     sizes = [f"{size / 2**30:.2f}" for size in (interval.low_bytes, interval.high_bytes, total)]
-    return Unavailable(reason=f"between {sizes[0]} and {sizes[1]} GiB of {sizes[2]} GiB", source="run")
+    return Unavailable(reason=f"between {sizes[0]} and {sizes[1]} GiB of {sizes[2]} GiB", source=SCRIPT)
 
 
 def _oom(fatal: Refused, step: int) -> OomAnswer:

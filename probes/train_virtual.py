@@ -80,10 +80,7 @@ def _export_nowhere(teacher: Any, feed: Any, config: Any, *_: object) -> None:
 
     with TemporaryDirectory() as folder:
         ranges = export_ranges(feed, config)
-        for _path in export_outputs(
-            teacher, Path(folder), ranges, feed.export, top_k=config.eval.top_k, source="a virtual card"
-        ):
-            pass
+        list(export_outputs(teacher, Path(folder), ranges, feed.export, top_k=config.eval.top_k, source="no card"))
 
 
 if __name__ == "__main__":

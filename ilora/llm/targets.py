@@ -25,7 +25,7 @@ def resolve_target_modules(model: nn.Module, requested: Sequence[str]) -> tuple[
     """
     if tuple(requested) == AUTO:
         return _block_projections(model)
-    names = {name for name, module in model.named_modules() if isinstance(module, nn.Linear)}
+    names = _linear(model)
     for wanted in requested:
         if not any(name == wanted or name.endswith(f".{wanted}") for name in names):
             raise LlmError(
@@ -40,9 +40,7 @@ def _block_projections(model: nn.Module) -> tuple[str, ...]:
     blocks = getattr(decoder, "layers", None)
     names: dict[str, None] = {}
     for block in blocks if isinstance(blocks, nn.ModuleList) else ():
-        names.update(
-            {name.rpartition(".")[2]: None for name, part in block.named_modules() if isinstance(part, nn.Linear)}
-        )
+        names.update(dict.fromkeys(name.rpartition(".")[2] for name in _linear(block)))
     if not names:
         raise LlmError(
             f"lora.target_modules=[auto]: the blocks of a {type(model).__name__} cannot be told. Name some of its "
@@ -53,5 +51,9 @@ def _block_projections(model: nn.Module) -> tuple[str, ...]:
 
 def _kinds(model: nn.Module) -> str:
     """Last parts of the names of all linear layers; a projection of another class, as gpt2's Conv1D, is none."""
-    linear = {name.rpartition(".")[2] for name, module in model.named_modules() if isinstance(module, nn.Linear)}
-    return ", ".join(sorted(linear)) or "none"
+    return ", ".join(sorted({name.rpartition(".")[2] for name in _linear(model)})) or "none"
+
+
+def _linear(model: nn.Module) -> list[str]:
+    """Names of the linear layers, in the order of the model."""
+    return [name for name, module in model.named_modules() if isinstance(module, nn.Linear)]

@@ -22,7 +22,7 @@ EVALUATION_PHASES = (BASELINE, SCORING, GENERATION, RANKING, EXPORT)
 
 NO_ATTENTION = "none"
 SCRIPT = "run"
-"""The source of what cannot be said because a script is watched, not a configuration varied."""
+"""The source of what cannot be said of a script that was watched; the largest batch never can."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

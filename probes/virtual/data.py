@@ -13,9 +13,9 @@ from typing import Any
 import torch
 from torch import Tensor
 from torch.overrides import _get_current_function_mode_stack
-from torch.utils._device import DeviceContext, _device_constructors
+from torch.utils._device import DeviceContext
 
-from probes.virtual.devices import index_of
+from probes.virtual.devices import completed
 from probes.virtual.keys import is_virtual
 from probes.virtual.machine import Machine
 from probes.virtual.patches import Patches
@@ -24,8 +24,7 @@ _CPU = torch.device("cpu")
 
 
 def install(machine: Machine, patches: Patches) -> None:
-    """Put the three constructors in place."""
-    _device_constructors()  # the functions that a default device applies to, gathered once: before these go
+    """Put the three constructors in place; after `by_number`, which gathers what a default device applies to."""
     for plain in (torch.tensor, torch.as_tensor, torch.asarray):
         patches.replace(torch, plain.__name__, _moving(machine, plain))
 
@@ -53,9 +52,8 @@ def _moving(machine: Machine, plain: Callable[..., Tensor]) -> Callable[..., Ten
 def _card(machine: Machine, device: Any) -> torch.device | None:
     """The card a new tensor belongs on, None if it does not belong on one."""
     device = _default_device() if device is None else device
-    if device is None or (not isinstance(device, int) and torch.device(device).type != "cuda"):
-        return None
-    return torch.device("cuda", index_of(machine, torch.device("cuda", device) if isinstance(device, int) else device))
+    found = None if device is None else completed(machine, device)
+    return None if found is None or found.type != "cuda" else found
 
 
 def _default_device() -> torch.device | None:

@@ -98,6 +98,12 @@ def index_of(machine: Machine, device: Device = None) -> int:
     return checked(machine, index)
 
 
+def completed(machine: Machine, device: Device) -> torch.device:
+    """The device that an argument names; a card with its index, also where a number names it. Raises as `index_of`."""
+    found = torch.device("cuda", device) if isinstance(device, int) else torch.device(device)
+    return torch.device("cuda", index_of(machine, found)) if found.type == "cuda" else found
+
+
 def checked(machine: Machine, index: int) -> int:
     """The index, if there is such a card. Raises torch.AcceleratorError else."""
     if index >= len(machine.cards):

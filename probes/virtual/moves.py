@@ -12,7 +12,7 @@ from torch import Tensor
 from torch.nn import parameter as parameters
 
 from probes.virtual import old_types
-from probes.virtual.devices import index_of
+from probes.virtual.devices import completed, index_of
 from probes.virtual.machine import Machine
 from probes.virtual.patches import Patches
 
@@ -33,10 +33,6 @@ def install(machine: Machine, patches: Patches) -> None:
 def _methods(machine: Machine) -> dict[str, Any]:
     """Method of `torch.Tensor` -> what stands there while the device is there."""
 
-    def here(device: Any) -> torch.device:
-        found = torch.device("cuda", device) if isinstance(device, int) else torch.device(device)
-        return torch.device("cuda", index_of(machine, found)) if found.type == "cuda" else found
-
     def to(tensor: Tensor, *args: Any, **kwargs: Any) -> Tensor:
         other = kwargs.pop("other", None) if not args else args[0]
         if isinstance(other, Tensor):
@@ -46,7 +42,7 @@ def _methods(machine: Machine) -> dict[str, Any]:
         kwargs.update(zip(_TO, args, strict=False))
         device = kwargs.pop("device", None)
         if device is not None:
-            target = here(device)
+            target = completed(machine, device)
             if target != tensor.device:
                 kwargs["device"] = target
         return _move(tensor, **kwargs)

@@ -8,7 +8,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from probes.virtual.devices import Device, index_of
+from probes.virtual.devices import Device, completed, index_of
 from probes.virtual.machine import Machine
 
 _STATE_BYTES = 16  # seed and offset of Philox, as CUDAGeneratorImpl::get_state lays them out
@@ -77,10 +77,8 @@ def generator_type(machine: Machine) -> type:
 
     class Meta(type):
         def __call__(cls, device: Any = "cpu") -> Any:
-            wanted = torch.device(device)
-            if wanted.type != "cuda":
-                return _Host(device=wanted)
-            return VirtualGenerator(torch.device("cuda", index_of(machine, wanted)))
+            wanted = completed(machine, device)
+            return VirtualGenerator(wanted) if wanted.type == "cuda" else _Host(device=wanted)
 
         def __instancecheck__(cls, instance: object) -> bool:
             return isinstance(instance, _Host)

@@ -11,16 +11,6 @@ from reports.view import estimate_cards, estimate_elsewhere, estimate_peak, esti
 from reports.view.estimate_story import EstimateStory, spoken
 
 
-def estimate_headline(estimate: Estimate, lang: str) -> str:
-    """The estimate for its first card in one line.
-
-    Args:
-        estimate: the record.
-        lang: "en" or "ja".
-    """
-    return estimate_cards.headline(_story(estimate, lang))
-
-
 def estimate_beginning(estimate: Estimate, lang: str) -> Section:
     """How the first section of `estimate_document` begins, of an estimate whose batches and changes are to come.
 

@@ -132,7 +132,11 @@ def _more_of_cards(story: EstimateStory) -> Table:
 
 def _batches(story: EstimateStory) -> list[CardEstimate]:
     """The cards of which a largest batch can be told at all: of a script it cannot."""
-    return [card for card in story.estimate.cards if getattr(card.largest_batch_that_fits, "source", "") != SCRIPT]
+    return [card for card in story.estimate.cards if not _is_of_script(card.largest_batch_that_fits)]
+
+
+def _is_of_script(batch: Known[int]) -> bool:
+    return isinstance(batch, Unavailable) and batch.source == SCRIPT
 
 
 def _batch(words: Words, num: int | str) -> str:

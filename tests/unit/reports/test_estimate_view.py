@@ -24,12 +24,14 @@ from ilora_diag.schema import (
 from reports.blocks import Alert, Bullets, Code, Details, Document, Leaf, Paragraph, Section, Table, Text, spans
 from reports.figures import drawn_path
 from reports.markdown import render_document
+from reports.messages import Words
 from reports.module_tree import module_tree, partition
 from reports.terminal import TerminalRenderer
-from reports.view.estimate import estimate_document, estimate_headline
+from reports.view import estimate_cards
+from reports.view.estimate import estimate_document
 from reports.view.estimate_peak import shared_beginning
 from reports.view.estimate_rests import signed
-from reports.view.estimate_story import bar, percent
+from reports.view.estimate_story import EstimateStory, bar, percent
 from reports.write import write_estimate
 
 MIB, GIB = 1 << 20, 1 << 30
@@ -64,6 +66,10 @@ def _with_first_card(estimate: Estimate, **changes: object) -> Estimate:
 
 
 # the first line
+
+
+def estimate_headline(estimate: Estimate, lang: str) -> str:
+    return estimate_cards.headline(EstimateStory(estimate=estimate, words=Words(lang)))
 
 
 def test_the_first_line_holds_the_answer(opt: Estimate) -> None:
