@@ -36,11 +36,11 @@ if grandchild == 0:
     time.sleep(60)
     os._exit(0)
 os.read(ready_end, 1)
+if "polite" in options:  # before the file that says it may be signalled
+    signal.signal(signal.SIGINT, stop)
 with open(pids + ".part", "w") as file:
     file.write(f"{os.getpid()} {grandchild}")
 os.rename(pids + ".part", pids)
-if "polite" in options:
-    signal.signal(signal.SIGINT, stop)
 if {"early", "orphan", "detached"} & set(options):
     os.write(RESULT, b'{"ok": true}')
 if "early" in options:
