@@ -75,15 +75,17 @@ def cards(names: str, memory_bytes: int | None) -> tuple[GpuSpec, ...]:
 
 def _answered(config: Config, specs: tuple[GpuSpec, ...], arguments: argparse.Namespace, begin: float) -> int:
     """Import, trace, answer. The imports stand here: a mistake in the configuration is told without them."""
-    estimate = _for_stage(config)
+    if config.stage == "rec" or config.train.loop == "plain":
+        from probes import plain_shapes
+
+        plain_shapes.install()
     from probes.estimate_record import Question
     from probes.estimate_refusals import NoEstimateError, told_apart
 
-    gc.freeze()  # no collection need look at what was imported
-    gc.enable()
     question = Question(
         config=config, specs=specs, torch_version=arguments.torch, more=not arguments.no_knobs, begin=begin
     )
+    estimate = _recommender if config.stage == "rec" else _teacher
     try:
         with told_apart():
             found = estimate(question, lambda known: _write_early(known, arguments.early))
@@ -92,19 +94,35 @@ def _answered(config: Config, specs: tuple[GpuSpec, ...], arguments: argparse.Na
     return _write(found)
 
 
-def _for_stage(config: Config) -> Callable[[Question, Callable[[Estimate], None]], Estimate]:
-    """Who answers. A recommender needs neither transformers nor peft."""
-    if config.stage == "rec":
-        from probes import plain_shapes
+def _recommender(question: Question, early: Callable[[Estimate], None]) -> Estimate:
+    """A recommender needs neither transformers nor peft."""
+    from probes.estimate_rec_compose import estimate_recommender
 
-        plain_shapes.install()
-        from probes.estimate_rec_compose import estimate_recommender
+    _imported()
+    return estimate_recommender(question, early)
 
-        return estimate_recommender
-    prepare_imports(config)
-    from probes.estimate_compose import estimate
 
-    return estimate
+def _teacher(question: Question, early: Callable[[Estimate], None]) -> Estimate:
+    from probes.estimate_ahead import Before, begun
+    from probes.virtual.machine import environment
+
+    before = Before(
+        config=question.config,
+        spec=question.specs[0],
+        torch_version=question.torch_version,
+        environ=environment(),
+    )
+    with begun(before) as wait:
+        prepare_imports(question.config)
+        from probes.estimate_compose import estimate
+
+        _imported()
+        return estimate(question, wait, early)
+
+
+def _imported() -> None:
+    gc.freeze()  # no collection need look at what was imported
+    gc.enable()
 
 
 def _write(found: Estimate) -> int:

@@ -12,6 +12,7 @@ from ilora_diag.schema import Estimate
 from ilora_diag.schema.estimate import hungriest_evaluation
 from probes.estimate_batch import shape_assumption
 from probes.estimate_cards import Ground, same_kernels, with_largest_batch
+from probes.estimate_crew import Crew
 from probes.estimate_eval_parts import evaluation_assumption, evaluation_changes
 from probes.estimate_knobs import changes
 from probes.estimate_model import architecture, catalogue_size, checked_num_items, fetch_for_all
@@ -19,26 +20,33 @@ from probes.estimate_rec_data import row_count
 from probes.estimate_record import Question, Traced, of_this_machine, version_asked
 from probes.estimate_trace import Setup
 from probes.estimate_work import (
+    HELD,
     MAX_WORKERS,
     STEPS,
     CardTask,
-    Crew,
     KnobTask,
     SearchTask,
+    begin_worker,
     knob_tasks,
-    run_before,
     run_cards,
     run_knobs,
     run_search,
+    workers_for,
 )
+from probes.trace import Trace
 from probes.virtual.machine import environment
 
 
-def estimate(question: Question, early: Callable[[Estimate], None] = lambda known: None) -> Estimate:
+def estimate(
+    question: Question,
+    before: Callable[[], Trace | None],
+    early: Callable[[Estimate], None] = lambda known: None,
+) -> Estimate:
     """Answer.
 
     Args:
         question: what is asked.
+        before: waits for the trace of the recommender's training, where there is one.
         early: told what is known before changes and batches are looked into.
 
     Raises:
@@ -54,13 +62,15 @@ def estimate(question: Question, early: Callable[[Estimate], None] = lambda know
     ground = Ground(settings=parse_allocator_settings(setup.environ, version), torch_version=version)
     listed = list(changes(setup.config, setup.spec)) if question.more else []
     fetch_for_all(setup.shape)
-    crew = Crew(MAX_WORKERS if question.more else len(same_kernels(question.specs)))
+    setup = replace(setup, before=before())
+    crew = Crew(workers_for(MAX_WORKERS if question.more else len(same_kernels(question.specs))), begin_worker)
     try:
-        # In a worker: a process whose autograd has run cannot be forked.
-        setup = replace(setup, before=crew.submit(run_before, setup)())
         tasks = _card_tasks(question.specs, setup, ground)
         others = knob_tasks(setup, ground, listed)
-        results = [wait() for wait in [crew.submit(run_cards, task) for task in tasks]]
+        traced = [crew.submit(run_cards, task) for task in tasks]
+        # The searches, which take longest, begin when the cards are traced; whoever is idle until then takes a change.
+        waiting = [crew.submit(run_knobs, task) for task in others[: crew.idle_beside(len(tasks))]]
+        results = [wait() for wait in traced]
         cards = {card.gpu: card for result in results for card in result.cards}
         parts = results[0].parts
         assert parts is not None
@@ -78,13 +88,14 @@ def estimate(question: Question, early: Callable[[Estimate], None] = lambda know
         if of_run:
             listed += of_run
             others.append(KnobTask(setup=setup, ground=ground, changes=of_run, of_run=True))
-        waiting = [crew.submit(run_knobs, task) for task in others]
+        waiting += [crew.submit(run_knobs, task) for task in others[len(waiting) :]]
         for task, search in searches:
             for spec, largest in zip(task.specs, search(), strict=True):
                 cards[spec.key] = with_largest_batch(cards[spec.key], largest)
         knobs = {knob.change: knob for wait in waiting for knob in wait()}
     finally:
         crew.close()
+        HELD.close()
     return made.estimate(cards, tuple(knobs[change.typed] for change in listed))
 
 

@@ -1,15 +1,16 @@
 """Importing transformers and peft without what no estimate uses: half of the time before the first step.
 
-Three things are kept out while they are imported, none of which a step on one card calls:
+Four things are kept out while they are imported, none of which a step on one card calls:
 
 * `torch.distributed` sharding (DTensor, FSDP and with them sympy): transformers imports it where
   `torch.distributed.is_available()` says so.
 * `torch._dynamo`, imported for one class and some decorators. The class is handed out by a stand-in that fetches the
   real one when it is first constructed.
+* bitsandbytes, which peft imports where it is installed: no configuration has quantised weights.
 * Reading every file of `transformers.models` (3,000 of them) for its `__all__`: the answer is kept in the user's cache
   folder, under the version and the time of the folder.
 
-A fourth is kept out for good, until something asks for it: symbolic shapes (`probes.plain_shapes`). What was kept out
+A fifth is kept out for good, until something asks for it: symbolic shapes (`probes.plain_shapes`). What was kept out
 can be imported normally afterwards.
 """
 
@@ -34,6 +35,7 @@ import torch.distributed
 from probes import plain_shapes
 
 _DYNAMO, _WRAPPED = "torch._dynamo", "torch._dynamo._trace_wrapped_higher_order_op"
+_QUANTISATION = "bitsandbytes"
 _STRUCTURE_MODULE = "transformers.utils.import_utils"
 
 
@@ -75,7 +77,7 @@ def _withdraw() -> None:
 
 @contextmanager
 def lean_imports(cache_dir: Path | None) -> Iterator[None]:
-    """Keep the three things out inside the block; where one is loaded already, it stays.
+    """Keep the four things out inside the block; where one is loaded already, it stays.
 
     Args:
         cache_dir: for the list of names; None reads every file.
@@ -89,6 +91,9 @@ def lean_imports(cache_dir: Path | None) -> Iterator[None]:
             module.is_stand_in = True  # type: ignore[attr-defined]
         sys.modules.update({_DYNAMO: compiler, _WRAPPED: wrapped})
         torch._dynamo = compiler
+    without_quantisation = _QUANTISATION not in sys.modules
+    if without_quantisation:
+        sys.modules[_QUANTISATION] = None  # type: ignore[assignment]  # as documented: importing it is an ImportError
     torch.distributed.is_available = lambda: False
     plain_shapes.install()
     if finder is not None:
@@ -97,6 +102,8 @@ def lean_imports(cache_dir: Path | None) -> Iterator[None]:
         yield
     finally:
         torch.distributed.is_available = is_available
+        if without_quantisation:
+            del sys.modules[_QUANTISATION]
         _withdraw()
         if finder is not None:
             sys.meta_path.remove(finder)

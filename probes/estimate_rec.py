@@ -10,8 +10,11 @@ from ilora.config import Config, ConfigError
 from ilora.rec.train import train_recommender
 from ilora_diag.hardware.gpus import GpuSpec
 from ilora_diag.schema import Category
+from probes.estimate_ahead import Before
 from probes.estimate_knobs import changed
+from probes.estimate_model import checked_num_items
 from probes.estimate_rec_data import RowCount, row_count, stand_in
+from probes.estimate_record import version_asked
 from probes.estimate_unlimited import unlimited_card
 from probes.trace import Trace, spoken_marks
 from probes.virtual import Machine
@@ -94,3 +97,18 @@ def _collected(machine: Machine) -> Trace:
         attention=tuple(machine.attention.items()),
         notes=tuple(machine.notes.sentences()),
     )
+
+
+def trace_before(before: Before) -> Trace | None:
+    """Trace that training; None where a checkpoint spares it.
+
+    Raises:
+        ConfigError, NotCarriedError: as `trace_recommender`.
+        VersionError: there is no such version.
+    """
+    config = before.config
+    if config.rec.checkpoint is not None:
+        return None
+    num_items, version = checked_num_items(config), version_asked(before.torch_version)
+    setup = rec_setup(config, num_items, before.spec, version, before.environ)
+    return trace_recommender(setup, config, passes=1)

@@ -1,17 +1,11 @@
-"""The traces of an estimate as tasks, spread over forked processes: the imports, which take longest, are made once."""
+"""The traces of an estimate as tasks for forked processes (`probes.estimate_crew`)."""
 
 from __future__ import annotations
 
 import gc
-import multiprocessing
-import os
-from collections.abc import Callable, Iterator, Sequence
-from concurrent.futures import Future, ProcessPoolExecutor
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
-from typing import Any, TypeVar
-
-import torch
 
 from ilora.config import ConfigError
 from ilora.llm import LlmError
@@ -19,16 +13,13 @@ from ilora_diag.hardware.gpus import GpuSpec
 from ilora_diag.schema import CardEstimate, Knob, Known
 from probes.estimate_batches import BatchTraces, Search
 from probes.estimate_cards import Ground, answer, fits_at_ease, without_limit
+from probes.estimate_crew import num_cores, one_thread
 from probes.estimate_eval_parts import evaluation_of, training_of
 from probes.estimate_knobs import Change, changed, knob_of, unknown_knob
 from probes.estimate_parts import Parts, take_apart
-from probes.estimate_rec import rec_setup, trace_recommender
-from probes.estimate_refusals import told_apart
 from probes.estimate_trace import Bench, Setup
 from probes.trace import Trace
 from probes.virtual import VirtualDeviceError
-
-R = TypeVar("R")
 
 STEPS = 2
 """Optimizer steps traced. The first makes the optimizer's states; from the second on steps repeat each other request by
@@ -70,14 +61,16 @@ class Held:
 HELD = Held()
 
 
-def _begin_worker() -> None:
-    """A worker ends soon: what collections overlook there, because it is frozen, is never missed.
-
-    One thread: OpenMP's, of which the parent may have had more, did not come along with the fork, and an operator on
-    the host that asks for them waits for ever.
-    """
-    torch.set_num_threads(1)
+def begin_worker() -> None:
+    """A worker ends soon: what collections overlook there, because it is frozen, is never missed."""
+    one_thread()
     HELD.freezes = True
+
+
+def workers_for(num_tasks: int) -> int:
+    """How many processes so many tasks are worth; 0 where there is one core alone."""
+    workers = min(num_cores(), MAX_WORKERS, num_tasks)
+    return workers if workers > 1 else 0
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -112,15 +105,6 @@ class CardResult:
     evaluated: tuple[bool, ...]
     trace: Trace
     parts: Parts | None
-
-
-def run_before(setup: Setup) -> Trace | None:
-    """The recommender's training, where a run trains it before it loads the teacher."""
-    config = setup.config
-    if config.rec.checkpoint is not None:
-        return None
-    trained_on = rec_setup(config, setup.num_items, setup.spec, setup.torch_version, setup.environ)
-    return trace_recommender(trained_on, config, passes=1)
 
 
 def run_cards(task: CardTask) -> CardResult:
@@ -192,34 +176,6 @@ def _knob(bench: Bench, setup: Setup, task: KnobTask, change: Change) -> Knob:
     except (ConfigError, LlmError, VirtualDeviceError) as error:
         return unknown_knob(change, error, of_run=task.of_run)
     return knob_of(change, found, of_run=task.of_run)
-
-
-def _guarded(run: Callable[[Any], R], task: object) -> R:
-    with told_apart():
-        return run(task)
-
-
-class Crew:
-    """Runs tasks in forked processes, or here where there is one core alone."""
-
-    def __init__(self, num_tasks: int) -> None:
-        gc.freeze()  # what there is need not be looked at in a fork
-        workers = min(len(os.sched_getaffinity(0)), MAX_WORKERS, num_tasks)
-        context = multiprocessing.get_context("fork")
-        self._pool = ProcessPoolExecutor(workers, context, _begin_worker) if workers > 1 else None
-
-    def submit(self, run: Callable[[Any], R], task: object) -> Callable[[], R]:
-        """Begin a task; calling what is returned waits for its result, or raises NoEstimateError."""
-        if self._pool is None:
-            return lambda: _guarded(run, task)
-        future: Future[R] = self._pool.submit(_guarded, run, task)
-        return future.result
-
-    def close(self) -> None:
-        """Drop what has not begun."""
-        if self._pool is not None:
-            self._pool.shutdown(cancel_futures=True)
-        HELD.close()
 
 
 def knob_tasks(setup: Setup, ground: Ground, found: Sequence[Change]) -> list[KnobTask]:

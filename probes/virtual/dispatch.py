@@ -10,7 +10,6 @@ to initialise CUDA while the slot is taken.
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from typing import Any
 
 import torch
@@ -18,54 +17,21 @@ from torch import Tensor
 from torch._ops import OpOverload
 from torch.utils._python_dispatch import TorchDispatchMode
 
-from probes.virtual import finite, foreach, kernels, pinned, special, values
+from probes.virtual import finite, foreach, kernels, pinned, values
 from probes.virtual.checks import check_devices
 from probes.virtual.devices import checked
 from probes.virtual.errors import NotCarriedError
-from probes.virtual.keys import as_virtual, has_cuda_key, is_meta, tensors_in
+from probes.virtual.keys import as_virtual, has_cuda_key, is_meta, is_virtual, tensors_in
 from probes.virtual.machine import Machine
+from probes.virtual.plans import plan_of
 from probes.virtual.shapes import ShapeCache
 
-_has_kernel = torch._C._dispatch_has_kernel_for_dispatch_key
 META = torch.device("meta")
 _MATRIX_PRODUCTS = (torch.ops.aten.mm.default, torch.ops.aten.addmm.default)
 
 _Mode: Any = TorchDispatchMode  # its constructor is not typed
-Handler = Callable[["VirtualDispatch", OpOverload, tuple[Any, ...], dict[str, Any]], Any]
-
-
-# Composite elsewhere, one kernel on CUDA.
-_ONE_KERNEL = frozenset({torch.ops.aten.silu_backward.default})
-
-
-class Plan:
-    """What is known of an operator before its arguments are seen; made once, since an operator is slow to hash.
-
-    Attributes:
-        func: the operator; held, so that its `id` stays its own.
-        handler: runs it; None takes the ordinary way.
-        is_composite: it is taken apart.
-        takes_hidden: its kernel may take memory that it does not return.
-        asks_for_finiteness: its result may be known of values that are not.
-    """
-
-    __slots__ = ("asks_for_finiteness", "func", "handler", "is_composite", "takes_hidden")
-
-    def __init__(self, func: OpOverload) -> None:
-        self.func = func
-        self.handler: Handler | None = special.handler_of(func)
-        self.is_composite = (
-            self.handler is None
-            and func not in _ONE_KERNEL
-            and bool(_has_kernel(func._name, "CompositeImplicitAutograd"))
-        )
-        self.takes_hidden = kernels.takes_hidden(func)
-        self.asks_for_finiteness = func in finite.OPERATORS
-
-
-# An operator's shapes and ways are the same on every card: what one learned, the next in this process knows.
+# Shapes are the same on every card: what one learned, the next in this process knows.
 _SHAPES = ShapeCache()
-_PLANS: dict[int, Plan] = {}
 
 
 class VirtualDispatch(_Mode):  # type: ignore[misc]
@@ -76,7 +42,6 @@ class VirtualDispatch(_Mode):  # type: ignore[misc]
         self._mode_key = torch._C._TorchDispatchModeKey.FAKE
         self.machine = machine
         self._shapes = _SHAPES
-        self._plans = _PLANS
 
     @classmethod
     def is_infra_mode(cls) -> bool:
@@ -95,6 +60,9 @@ class VirtualDispatch(_Mode):  # type: ignore[misc]
         kwargs = kwargs or {}
         if kwargs.get("pin_memory"):
             return pinned.marked(self.__torch_dispatch__(func, types, args, {**kwargs, "pin_memory": False}))
+        plan = plan_of(func)
+        if plan.is_view and is_virtual(args[0]):
+            return self._view(func, args, kwargs)
         involved = tensors_in(args)
         if kwargs:
             involved.extend(tensors_in(kwargs.values()))
@@ -106,7 +74,6 @@ class VirtualDispatch(_Mode):  # type: ignore[misc]
         target = self._target(kwargs, ours) if kwargs else None
         if not ours and target is None:
             return func(*args, **kwargs)
-        plan = self._plans.get(id(func)) or self._plan(func)
         if plan.is_composite:
             return self._decompose(func, args, kwargs)
         if plan.handler is not None:
@@ -114,6 +81,11 @@ class VirtualDispatch(_Mode):  # type: ignore[misc]
         if kwargs and "device" in kwargs and kwargs["device"] is not None and kwargs["device"].type == "cpu":
             return _on_host(func, args, kwargs)
         return self.compute(func, args, kwargs, involved, target)
+
+    def _view(self, func: OpOverload, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Tensor:
+        """Another look at a storage that has its block; values go with storages."""
+        out: Tensor = self.run_on_meta(func, args, kwargs)
+        return out if has_cuda_key(out) else as_virtual(out)
 
     def compute(
         self,
@@ -124,8 +96,7 @@ class VirtualDispatch(_Mode):  # type: ignore[misc]
         target: int | None,
     ) -> Any:
         """The ordinary way: shapes on meta, blocks for new storages, values where they are small and known."""
-        machine = self.machine
-        plan = self._plans.get(id(func)) or self._plan(func)
+        machine, plan = self.machine, plan_of(func)
         hosts = [tensor for tensor in involved if not is_meta(tensor)]
         has_others = len(machine.cards) > 1
         if target is not None:
@@ -146,9 +117,9 @@ class VirtualDispatch(_Mode):  # type: ignore[misc]
         if out is foreach.NOT_OURS:
             out = self._shapes.run(func, args, kwargs, self.run_on_meta)
         out = self.settle(out, device, func, args)
-        if plan.takes_hidden:
-            kernels.after(machine, func, args, out, device)
-        if values.worth_trying(machine, func, involved, out):
+        if plan.hidden is not None:
+            plan.hidden(machine, args, out, device)
+        if not plan.moves_storage and (hosts or values.worth_trying(machine, involved)):
             values.propagate(machine, func, args, kwargs, out)
         if plan.asks_for_finiteness:
             finite.answer(machine, func, args, out)
@@ -180,7 +151,7 @@ class VirtualDispatch(_Mode):  # type: ignore[misc]
         if isinstance(out, Tensor):
             return self._settle_one(out, device, func, args)
         if isinstance(out, (tuple, list)):
-            if func in kernels.HOST_OUTPUTS:
+            if plan_of(func).host_outputs:
                 return self._settle_some(out, device, func, args)
             whose = args[0] if args and isinstance(args[0], (list, tuple)) else None
             if whose is not None and len(whose) == len(out):
@@ -194,7 +165,7 @@ class VirtualDispatch(_Mode):  # type: ignore[misc]
 
     def _settle_some(self, out: Any, device: int, func: OpOverload, args: tuple[Any, ...]) -> Any:
         """Outputs of which some take no block, where a card's kernel leaves them on the host."""
-        apart, settled = kernels.HOST_OUTPUTS[func], {}
+        apart, settled = plan_of(func).host_outputs, {}
         on_card = kernels.on_card_after_all(self.machine, args)
         for place in sorted(range(len(out)), key=lambda place: place not in apart):
             is_hosts = place in apart and not on_card
@@ -234,10 +205,6 @@ class VirtualDispatch(_Mode):  # type: ignore[misc]
         """The card a device names. Raises torch.AcceleratorError if there is none such."""
         index = self.machine.current_device if device.index is None else device.index
         return checked(self.machine, index)
-
-    def _plan(self, func: OpOverload) -> Plan:
-        made = self._plans[id(func)] = Plan(func)
-        return made
 
     def _decompose(self, func: OpOverload, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
         """Composite operators arrive whole under `inference_mode`; elsewhere C++ takes them apart before us."""

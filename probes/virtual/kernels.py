@@ -5,7 +5,8 @@ Rules and sizes stand in `ilora_diag.hardware`; here is which operator meets whi
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
+from functools import partial
 from math import prod
 from typing import Any
 
@@ -53,6 +54,7 @@ HOST_OUTPUTS: dict[OpOverload, tuple[int, ...]] = {aten._scaled_dot_product_effi
 _DROPOUT = 5  # its place among the arguments
 
 Rule = Callable[[Machine, tuple[Any, ...], Any, int], Known[Scratch]]
+Hidden = Callable[[Machine, tuple[Any, ...], Any, int], None]
 
 
 def on_card_after_all(machine: Machine, args: tuple[Any, ...]) -> bool:
@@ -60,28 +62,30 @@ def on_card_after_all(machine: Machine, args: tuple[Any, ...]) -> bool:
     return machine.facts.efficient_seeds_on_card and (len(args) <= _DROPOUT or args[_DROPOUT] == 0)
 
 
-def takes_hidden(func: OpOverload) -> bool:
-    """Whether `after` has something to do for an operator."""
-    return func in _GEMMS or func in reductions.OPERATORS or func in _RULES or unmeasured.is_unmeasured(func)
-
-
-def after(machine: Machine, func: OpOverload, args: tuple[Any, ...], out: Any, device: int) -> None:
-    """What a kernel takes once its outputs exist: a workspace to keep, scratch to give back."""
+def hidden_of(func: OpOverload) -> Hidden | None:
+    """What takes the memory an operator's kernel needs beside its outputs, once they exist; None: it needs none."""
     if func in _GEMMS:
-        _gemm(machine, device)
-        if func in _FIRST_FACTOR:
-            _copy_factors(machine, func, args, device)
-        if func is aten.addmm.default:
-            _gemm_and_bias(machine, args, device)
-        return
+        return partial(_product, func, _FIRST_FACTOR.get(func))
     if func in reductions.OPERATORS:
-        take(machine, func, reductions.scratch_of(machine, func, args, device), device)
-        return
+        return lambda machine, args, out, device: take(
+            machine, func, reductions.scratch_of(machine, func, args, device), device
+        )
     rule = _RULES.get(func)
     if rule is not None:
-        take(machine, func, rule(machine, args, out, device), device)
-    else:
-        unmeasured.tell(machine, func, out)
+        return lambda machine, args, out, device: take(machine, func, rule(machine, args, out, device), device)
+    if unmeasured.is_unmeasured(func):
+        return lambda machine, args, out, device: unmeasured.tell(machine, func, out)
+    return None
+
+
+def _product(
+    func: OpOverload, first: int | None, machine: Machine, args: tuple[Any, ...], out: Any, device: int
+) -> None:
+    _gemm(machine, device)
+    if first is not None:
+        _copy_factors(machine, func, args[first : first + 2], device)
+    if func is aten.addmm.default:
+        _gemm_and_bias(machine, args, device)
 
 
 def _gemm(machine: Machine, device: int) -> None:
@@ -106,16 +110,15 @@ def _gemm_and_bias(machine: Machine, args: tuple[Any, ...], device: int) -> None
         machine.scratch(rule.lt_bytes, device, "cublasLt workspace")
 
 
-def _copy_factors(machine: Machine, func: OpOverload, args: tuple[Any, ...], device: int) -> None:
+def _copy_factors(machine: Machine, func: OpOverload, factors: Sequence[Tensor], device: int) -> None:
     """Factors that cuBLAS cannot read as they lie are copied for the call (Blas.cpp, `prepare_*_for_cublas`).
 
     A recorded backward of a sum shows it: the gradient is one number expanded to a matrix.
     """
-    first = _FIRST_FACTOR[func]
-    copied = [factor for factor in args[first : first + 2] if not readable_by_cublas(factor)]
     held = [
         machine.allocate(factor.numel() * factor.element_size(), device, f"{func._name} copy of a factor")
-        for factor in copied
+        for factor in factors
+        if not readable_by_cublas(factor)
     ]
     for number, block in held:
         machine.release(number, device, block)
@@ -186,7 +189,8 @@ def _efficient_forward(machine: Machine, args: tuple[Any, ...], out: Any, device
     return scratch.efficient_forward(describe(machine, *args[:3]))
 
 
-def _efficient_backward(machine: Machine, args: tuple[Any, ...], out: Any, device: int) -> Known[Scratch]:
+def efficient_backward(machine: Machine, args: tuple[Any, ...], out: Any, device: int) -> Known[Scratch]:
+    """Scratch of the memory-efficient kernel's backward, from the operator's arguments."""
     from probes.virtual.attention import describe
 
     grad, query, key, value = args[:4]
@@ -236,7 +240,7 @@ _RULES: dict[OpOverload, Rule] = {
     aten._scaled_dot_product_flash_attention.default: _flash_forward,
     aten._scaled_dot_product_flash_attention_backward.default: _flash_backward,
     aten._scaled_dot_product_efficient_attention.default: _efficient_forward,
-    aten._scaled_dot_product_efficient_attention_backward.default: _efficient_backward,
+    aten._scaled_dot_product_efficient_attention_backward.default: efficient_backward,
     aten.embedding_dense_backward.default: _embedding_backward,
     aten.index_put_.default: _index_put,
     aten._index_put_impl_.default: _index_put,

@@ -16,6 +16,7 @@ from torch._ops import OpOverload
 
 META = torch.device("meta")
 _default_dtype = torch.get_default_dtype  # the type of whatever names none, such as zeros
+_empty_strided = torch.empty_strided  # not the one that takes numbers for cards
 _NEW, _IN_PLACE, _OTHER = "new", "in place", "other"
 _MAX_LIST = 8
 _ABSENT = "absent"
@@ -124,4 +125,4 @@ def _make(recipe: Any) -> Any:
     if isinstance(recipe, list):
         return tuple(None if part is _ABSENT else _make(part) for part in recipe)
     size, stride, dtype = recipe
-    return torch.empty_strided(size, stride, dtype=dtype, device=META)
+    return _empty_strided(size, stride, dtype=dtype, device=META)

@@ -254,7 +254,7 @@ def _efficient_backward(mode: VirtualDispatch, func: OpOverload, args: tuple[Any
     device = mode.machine.device_of(query)
     parts = [_heads_last_like(tensor) for tensor in (query, key, value)]
     out = mode.settle((*parts, None), device, func)
-    kernels.after(mode.machine, func, args, out, device)
+    kernels.take(mode.machine, func, kernels.efficient_backward(mode.machine, args, out, device), device)
     return out
 
 

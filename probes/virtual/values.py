@@ -88,14 +88,13 @@ def forget(machine: Machine, tensor: Tensor) -> None:
     machine.values.pop(tensor.untyped_storage()._cdata, None)
 
 
-def worth_trying(machine: Machine, func: OpOverload, involved: list[Tensor], out: Any) -> bool:
-    """Whether the operator touches anything whose values are known, or makes small values from nothing."""
-    if not involved:
-        return True
-    if func._name.startswith("aten::set_"):
-        return False  # the tensor now looks at another storage, and values go with storages
+def worth_trying(machine: Machine, involved: list[Tensor]) -> bool:
+    """Whether an operator touches anything whose values are known, or makes small values from nothing."""
     values = machine.values
-    return bool(values) and any(not is_meta(tensor) or tensor.untyped_storage()._cdata in values for tensor in involved)
+    for tensor in involved:
+        if tensor.untyped_storage()._cdata in values:
+            return True
+    return not involved
 
 
 def propagate(machine: Machine, func: OpOverload, args: tuple[Any, ...], kwargs: dict[str, Any], out: Any) -> None:

@@ -17,6 +17,7 @@ from ilora.llm import LlmError
 from ilora_diag.hardware.gpus import GpuSpec, find_gpu, with_memory
 from ilora_diag.memory.settings import AllocatorSettings
 from ilora_diag.schema import Category, Estimate, Unavailable, from_json
+from probes.estimate_ahead import Before, begun
 from probes.estimate_batch import longest_batch, placeholders
 from probes.estimate_batches import BatchTraces, Search, on_the_line
 from probes.estimate_cards import Ground, answer, fits_at_ease, without_limit
@@ -28,6 +29,7 @@ from probes.estimate_record import Question
 from probes.estimate_replay import Replay, curve
 from probes.estimate_trace import Bench, Setup, trace_once
 from probes.trace import Trace
+from probes.virtual.machine import environment
 
 GROUND = Ground(settings=AllocatorSettings(), torch_version="2.13.0")
 TINY = ("llm=tiny", "data.source=synthetic", "data.max_seq_len=128", "train.batch_size=3")
@@ -284,7 +286,9 @@ def test_an_estimate_holds_its_laws_and_survives_json(monkeypatch: pytest.Monkey
     specs = tuple(map(find_gpu, ("h100", "a100-80gb", "t4")))
     known: list[Estimate] = []
     question = Question(config=tiny(), specs=specs, torch_version="", more=True, begin=0.0)
-    found = estimate(question, known.append)
+    before = Before(config=question.config, spec=specs[0], torch_version="", environ=environment())
+    with begun(before) as wait:
+        found = estimate(question, wait, known.append)
     assert len(known) == 1
     assert known[0].peak == found.peak
     assert known[0].knobs == ()

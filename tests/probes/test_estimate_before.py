@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import multiprocessing
 from dataclasses import replace
 
 import pytest
@@ -12,18 +13,24 @@ from ilora.rec import train_recommender
 from ilora_diag.hardware.gpus import find_gpu
 from ilora_diag.memory.settings import AllocatorSettings
 from ilora_diag.schema import Category
+from probes.estimate_ahead import Before, begun
 from probes.estimate_before import TRAIN_REC, preceded
 from probes.estimate_cards import Ground, without_limit
 from probes.estimate_compose import make_setup
+from probes.estimate_rec import trace_before
+from probes.estimate_refusals import NoEstimateError
 from probes.estimate_replay import live_after
 from probes.estimate_trace import Bench, Setup
-from probes.estimate_work import run_before
 
 GROUND = Ground(settings=AllocatorSettings(), torch_version="2.13.0")
 
 
 def configured(*overrides: str) -> Config:
     return load_config(["llm=tiny", "data.source=synthetic", "data.max_seq_len=128", "rec.max_epochs=3", *overrides])
+
+
+def before_of(config: Config) -> Before:
+    return Before(config=config, spec=find_gpu("h100"), torch_version="2.13.0", environ={})
 
 
 def setup_of(config: Config, gpu: str = "h100") -> Setup:
@@ -39,7 +46,7 @@ def setup_of(config: Config, gpu: str = "h100") -> Setup:
 )
 def test_one_process_that_trains_both_takes_what_the_two_traces_take(gpu: str, overrides: tuple[str, ...]) -> None:
     config = configured(*overrides)
-    before, spec = run_before(setup_of(config)), find_gpu(gpu)
+    before, spec = trace_before(before_of(config)), find_gpu(gpu)
     with Bench(replace(setup_of(config, gpu), before=before)) as bench:
         found = without_limit(bench.trace(config, steps=2), spec, GROUND)
     whole = Bench(setup_of(config, gpu), real_card=True)
@@ -56,7 +63,7 @@ def test_one_process_that_trains_both_takes_what_the_two_traces_take(gpu: str, o
 
 def test_what_libraries_keep_is_there_once_and_everything_else_is_given_back() -> None:
     config = configured()
-    before = run_before(setup_of(config))
+    before = trace_before(before_of(config))
     assert before is not None
     with Bench(setup_of(config, "l4")) as bench:
         alone = bench.trace(config, steps=2)
@@ -76,7 +83,22 @@ def test_what_libraries_keep_is_there_once_and_everything_else_is_given_back() -
 
 def test_a_recommender_from_a_file_is_not_trained() -> None:
     config = configured()
-    assert run_before(setup_of(configured("rec.checkpoint=trained.safetensors"))) is None
+    assert trace_before(before_of(configured("rec.checkpoint=trained.safetensors"))) is None
     with Bench(setup_of(config)) as bench:
         trace = bench.trace(config, steps=1)
     assert preceded(trace, None) is trace
+
+
+def test_another_process_traces_the_same_and_is_gone_when_its_trace_is_there() -> None:
+    config = configured()
+    with begun(before_of(config)) as wait:
+        found = wait()
+        assert multiprocessing.active_children() == []
+    assert found == trace_before(before_of(config))
+
+
+def test_a_recommender_that_cannot_be_trained_is_told_when_it_is_waited_for() -> None:
+    config = configured("rec.arch=caser")
+    config.rec.arch = "unheard of"
+    with begun(before_of(config)) as wait, pytest.raises(NoEstimateError, match="unheard of"):
+        wait()
