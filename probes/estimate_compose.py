@@ -85,10 +85,13 @@ def estimate(
             for task, result in reversed(list(zip(tasks, results, strict=True)))
         ]
         of_run = tuple(evaluation_changes(config, hungriest_evaluation(parts.by_phase)))
-        if of_run:
-            listed += of_run
-            others.append(KnobTask(setup=setup, ground=ground, changes=of_run, of_run=True))
-        waiting += [crew.submit(run_knobs, task) for task in others[len(waiting) :]]
+        listed += of_run
+        # The longest first, so that all processes end at about the same time.
+        others = [
+            *(KnobTask(setup=setup, ground=ground, changes=(change,), of_run=True) for change in of_run),
+            *others[len(waiting) :],
+        ]
+        waiting += [crew.submit(run_knobs, task) for task in others]
         for task, search in searches:
             for spec, largest in zip(task.specs, search(), strict=True):
                 cards[spec.key] = with_largest_batch(cards[spec.key], largest)
