@@ -1,33 +1,26 @@
 """Checkpoints of a virtual card: what a script saves it may load again, with everything but values.
 
-A file cannot hold what nobody computed. So the contents are kept in this process as a picture, in which a tensor of the
-card is its sizes, its type and the storage it shares with others. The file itself holds one sentence with the picture's
-number, for scripts that look whether it is there, copy it or rename it; a file that was there before is never touched.
-Loading makes the tensors on the card or on the host, as `torch.load` would, so that a script that holds a model and its
-checkpoint at once is seen to do so.
+A file cannot hold what nobody computed. So its contents are kept as a picture (`probes.run_kept`), in which a tensor of
+the card is its sizes, its type and the storage it shares with others. Loading makes the tensors on the card or on the
+host, as `torch.load` would, so that a script that holds a model and its checkpoint at once is seen to do so.
 """
 
 from __future__ import annotations
 
 import io
-import os
-import re
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager, suppress
-from pathlib import Path
+from contextlib import contextmanager
 from typing import Any
 
 import torch
 from torch import Tensor
 
+from probes.run_kept import SAVE, Kept
 from probes.virtual import values
 from probes.virtual.errors import NotCarriedError
 from probes.virtual.machine import Machine
 from probes.virtual.patches import Patches
 
-SAVE = "files with tensors of the card hold none of their values: nobody computed them"
-_TOKEN = "ilora-diag picture {number} of process {process}: saved on a virtual card, where no values are computed\n"
-_PATTERN = re.compile(rb"ilora-diag picture (\d+) of process (\d+): ")
 _HOST = torch.device("cpu")
 
 
@@ -43,25 +36,16 @@ class _Nowhere:
 
 
 class Pictures:
-    """What was saved, by number: that of the file, or of the path where the file may not be touched."""
+    """`torch.save` and `torch.load`."""
 
-    def __init__(self, machine: Machine) -> None:
+    def __init__(self, machine: Machine, kept: Kept) -> None:
         self._machine = machine
-        self._kept: list[bytes] = []
-        self._untouched: dict[Path, int] = {}  # a file was there before, and still is
-        self._written: set[Path] = set()
+        self._kept = kept
 
     def install(self, patches: Patches) -> None:
-        """Put `torch.save` and `torch.load` in place; call inside the device's block."""
+        """Put both in place; call inside the device's block."""
         patches.replace(torch, "save", self._saving(torch.save))
         patches.replace(torch, "load", self._loading(torch.load))
-
-    def clean(self) -> None:
-        """Remove the files that were written, unless the script put something else there."""
-        for path in self._written:
-            with suppress(OSError):
-                if _PATTERN.match(path.read_bytes()[:128]):
-                    path.unlink()
 
     def _saving(self, plain: Callable[..., Any]) -> Callable[..., Any]:
         def save(obj: Any, f: Any, *args: Any, **kwargs: Any) -> Any:
@@ -69,63 +53,22 @@ class Pictures:
                 plain(obj, _Nowhere(), *args, **kwargs)
             except NotCarriedError:
                 self._machine.notes.add(SAVE)
-                self._keep(_pickled(self._machine, plain, obj, args, kwargs), f)
+                self._kept.keep(_pickled(self._machine, plain, obj, args, kwargs), f)
                 return None
-            if isinstance(f, (str, os.PathLike)):
-                self._untouched.pop(Path(f).absolute(), None)
+            self._kept.written_for_real(f)
             return plain(obj, f, *args, **kwargs)
 
         return save
 
-    def _keep(self, picture: bytes, f: Any) -> None:
-        number = len(self._kept)
-        self._kept.append(picture)
-        token = _TOKEN.format(number=number, process=os.getpid()).encode()
-        if not isinstance(f, (str, os.PathLike)):
-            f.write(token)
-            return
-        path = Path(f).absolute()
-        if not path.exists() or path in self._written:
-            path.write_bytes(token)
-            self._written.add(path)
-        else:
-            self._untouched[path] = number
-
     def _loading(self, plain: Callable[..., Any]) -> Callable[..., Any]:
         def load(f: Any, map_location: Any = None, *args: Any, **kwargs: Any) -> Any:
-            number = self._number_of(f)
-            if number is None:
+            picture = self._kept.picture_of(f)
+            if not isinstance(picture, bytes):  # a file with values, or what safetensors saved: an error as ever
                 return plain(f, map_location, *args, **kwargs)
             with _made_on(_target(map_location)), torch.serialization.safe_globals([_stored, _viewed, _known]):
-                return plain(io.BytesIO(self._kept[number]), map_location, *args, **kwargs)
+                return plain(io.BytesIO(picture), map_location, *args, **kwargs)
 
         return load
-
-    def _number_of(self, f: Any) -> int | None:
-        """The picture that a path or an open file stands for; None for files with values."""
-        if isinstance(f, (str, os.PathLike)):
-            path = Path(f).absolute()
-            known = self._untouched.get(path)
-            if known is not None:
-                return known
-            with suppress(OSError), path.open("rb") as file:
-                return self._numbered(file.read(128))
-            return None
-        if not (hasattr(f, "read") and hasattr(f, "seek") and hasattr(f, "tell")):
-            return None
-        begin = f.tell()
-        head = f.read(128)
-        f.seek(begin)
-        return self._numbered(head) if isinstance(head, bytes) else None
-
-    def _numbered(self, head: bytes) -> int | None:
-        found = _PATTERN.match(head)
-        if found is None:
-            return None
-        number, process = int(found[1]), int(found[2])
-        if process != os.getpid() or number >= len(self._kept):
-            raise NotCarriedError("loading this file", "another run on a virtual card saved it, without values")
-        return number
 
 
 class _Storage:

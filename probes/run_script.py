@@ -180,7 +180,7 @@ def _virtual(stack: ExitStack, spec: object, version: str) -> Station:
     ledger = MeasuredLedger(read=lambda: (allocator.allocated_bytes, allocator.reserved_bytes))
     machine.ledger = ledger
     patches = stack.enter_context(Patches())
-    pictures = run_leave_out.install(machine, patches)
+    kept = run_leave_out.install(machine, patches)
     run_threads.install(patches)
     stack.enter_context(card_hidden_from_some())
     return Station(
@@ -194,7 +194,7 @@ def _virtual(stack: ExitStack, spec: object, version: str) -> Station:
         attention=machine.attention,
         refused=machine.refused,
         num_alloc_retries=lambda: allocator.stats.num_alloc_retries,
-        finish=pictures.clean,
+        finish=kept.clean,
     )
 
 

@@ -185,12 +185,12 @@ def _surroundings(place: Site) -> Iterator[None]:
     from probes.run_imports import card_hidden_from_some
 
     with Patches() as patches, card_hidden_from_some():
-        pictures = run_leave_out.install(place.machine, patches)
+        kept = run_leave_out.install(place.machine, patches)
         run_threads.install(patches)
         try:
             yield
         finally:
-            pictures.clean()
+            kept.clean()
 
 
 def _growth(watch: Watch, steps: int) -> Any:

@@ -12,7 +12,8 @@ import pytest
 import torch
 from torch import nn
 
-from probes.run_pictures import SAVE, Pictures
+from probes.run_kept import SAVE, Kept
+from probes.run_pictures import Pictures
 from probes.virtual import Machine, NotCarriedError, is_virtual, virtual_cuda
 from probes.virtual.patches import Patches
 
@@ -24,11 +25,11 @@ def card() -> Iterator[Machine]:
 
 
 @pytest.fixture
-def pictures(card: Machine) -> Iterator[Pictures]:
-    made = Pictures(card)
+def pictures(card: Machine) -> Iterator[Kept]:
+    kept = Kept()
     with Patches() as patches:
-        made.install(patches)
-        yield made
+        Pictures(card, kept).install(patches)
+        yield kept
 
 
 def _trained() -> tuple[nn.Module, torch.optim.Optimizer]:
@@ -55,7 +56,7 @@ LOCATIONS: dict[str, tuple[Any, str]] = {
 
 @pytest.mark.parametrize(("location", "where"), LOCATIONS.values(), ids=LOCATIONS)
 def test_what_was_saved_is_loaded_where_it_is_wanted(
-    pictures: Pictures, card: Machine, tmp_path: Path, location: Any, where: str
+    pictures: Kept, card: Machine, tmp_path: Path, location: Any, where: str
 ) -> None:
     net, optimizer = _trained()
     file = tmp_path / "model.pt"
@@ -76,7 +77,7 @@ def test_what_was_saved_is_loaded_where_it_is_wanted(
     assert any(sentence.startswith(SAVE) for sentence in card.notes.sentences())
 
 
-def test_a_checkpoint_beside_its_model_takes_its_bytes_again(pictures: Pictures, tmp_path: Path) -> None:
+def test_a_checkpoint_beside_its_model_takes_its_bytes_again(pictures: Kept, tmp_path: Path) -> None:
     net = nn.Linear(1024, 1024, bias=False).cuda()
     torch.save(net.state_dict(), tmp_path / "model.pt")
     found = torch.load(tmp_path / "model.pt", weights_only=True)
@@ -87,7 +88,7 @@ def test_a_checkpoint_beside_its_model_takes_its_bytes_again(pictures: Pictures,
 
 @pytest.mark.parametrize("move", [shutil.copyfile, shutil.move], ids=["copied", "moved"])
 def test_the_file_is_there_for_those_who_look_and_gone_in_the_end(
-    pictures: Pictures, tmp_path: Path, move: Callable[..., object]
+    pictures: Kept, tmp_path: Path, move: Callable[..., object]
 ) -> None:
     file, best = tmp_path / "last.pt", tmp_path / "best.pt"
     torch.save(nn.Linear(2, 2).cuda().state_dict(), file)
@@ -101,7 +102,7 @@ def test_the_file_is_there_for_those_who_look_and_gone_in_the_end(
     assert not file.exists()
 
 
-def test_a_file_that_was_there_is_never_touched(pictures: Pictures, tmp_path: Path) -> None:
+def test_a_file_that_was_there_is_never_touched(pictures: Kept, tmp_path: Path) -> None:
     file = tmp_path / "model.pt"
     torch.save({"weight": torch.ones(3)}, file)
     real = file.read_bytes()
@@ -112,7 +113,7 @@ def test_a_file_that_was_there_is_never_touched(pictures: Pictures, tmp_path: Pa
     assert file.read_bytes() == real
 
 
-def test_what_a_file_holds_now_is_what_is_loaded(pictures: Pictures, tmp_path: Path) -> None:
+def test_what_a_file_holds_now_is_what_is_loaded(pictures: Kept, tmp_path: Path) -> None:
     file, other = tmp_path / "model.pt", tmp_path / "other.pt"
     for _ in range(2):  # first to a path that is free, then over a file with values
         torch.save({"weight": torch.ones(3, device="cuda")}, file)
@@ -125,14 +126,14 @@ def test_what_a_file_holds_now_is_what_is_loaded(pictures: Pictures, tmp_path: P
     assert torch.load(other, weights_only=True)["weight"].shape == (4,)
 
 
-def test_files_of_values_are_files(pictures: Pictures, tmp_path: Path) -> None:
+def test_files_of_values_are_files(pictures: Kept, tmp_path: Path) -> None:
     torch.save({"weight": torch.arange(3)}, tmp_path / "host.pt")
     assert torch.load(tmp_path / "host.pt", weights_only=True)["weight"].tolist() == [0, 1, 2]
     with pytest.raises(FileNotFoundError):
         torch.load(tmp_path / "nothing.pt")
 
 
-def test_buffers_and_whole_modules(pictures: Pictures) -> None:
+def test_buffers_and_whole_modules(pictures: Kept) -> None:
     buffer = io.BytesIO()
     torch.save(nn.Linear(2, 3).cuda(), buffer)
     buffer.seek(0)
@@ -141,7 +142,7 @@ def test_buffers_and_whole_modules(pictures: Pictures) -> None:
     assert is_virtual(module(torch.ones(1, 2, device="cuda")))
 
 
-def test_a_file_of_another_run_has_no_values(pictures: Pictures, tmp_path: Path) -> None:
+def test_a_file_of_another_run_has_no_values(pictures: Kept, tmp_path: Path) -> None:
     file = tmp_path / "model.pt"
     file.write_bytes(b"ilora-diag picture 0 of process 1: saved on a virtual card, where no values are computed\n")
     with pytest.raises(NotCarriedError, match="another run on a virtual card saved it"):
