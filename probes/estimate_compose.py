@@ -24,11 +24,11 @@ from probes.estimate_work import (
     MAX_WORKERS,
     STEPS,
     CardTask,
-    KnobTask,
     SearchTask,
     begin_worker,
     knob_tasks,
     run_cards,
+    run_knob_tasks,
     run_knobs,
     run_search,
     workers_for,
@@ -86,12 +86,8 @@ def estimate(
         ]
         of_run = tuple(evaluation_changes(config, hungriest_evaluation(parts.by_phase)))
         listed += of_run
-        # The longest first, so that all processes end at about the same time.
-        others = [
-            *(KnobTask(setup=setup, ground=ground, changes=(change,), of_run=True) for change in of_run),
-            *others[len(waiting) :],
-        ]
-        waiting += [crew.submit(run_knobs, task) for task in others]
+        left = [*run_knob_tasks(setup, ground, of_run), *others[len(waiting) :]]
+        waiting += [crew.submit(run_knobs, task) for task in left]
         for task, search in searches:
             for spec, largest in zip(task.specs, search(), strict=True):
                 cards[spec.key] = with_largest_batch(cards[spec.key], largest)

@@ -183,3 +183,8 @@ def knob_tasks(setup: Setup, ground: Ground, found: Sequence[Change]) -> list[Kn
     light = tuple(change for change in found if not change.needs_new_teacher)
     groups = [light[::2], light[1::2], *((change,) for change in found if change.needs_new_teacher)]
     return [KnobTask(setup=setup, ground=ground, changes=group) for group in groups if group]
+
+
+def run_knob_tasks(setup: Setup, ground: Ground, found: Sequence[Change]) -> list[KnobTask]:
+    """One task for each change of the evaluation. They take longest: begun first, nobody waits for them in the end."""
+    return [KnobTask(setup=setup, ground=ground, changes=(change,), of_run=True) for change in found]

@@ -6,9 +6,11 @@ goes, answers from it: names, sizes, types, and tensors made where they are aske
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import suppress
 from dataclasses import dataclass
+from types import ModuleType
 from typing import Any
 
 import torch
@@ -61,10 +63,16 @@ def install(machine: Machine, kept: Kept, patches: Patches) -> None:
         import safetensors
         import safetensors.torch as files
 
-        patches.replace(files, "save_file", _saving(machine, kept, files.save_file))
-        opening = _opening(kept, safetensors.safe_open)
-        patches.replace(files, "safe_open", opening)
-        patches.replace(safetensors, "safe_open", opening)
+        _replace_everywhere(patches, files.save_file, _saving(machine, kept, files.save_file))
+        _replace_everywhere(patches, safetensors.safe_open, _opening(kept, safetensors.safe_open))
+
+
+def _replace_everywhere(patches: Patches, plain: Any, ours: Any) -> None:
+    """Also in modules that are loaded already and have it by a name of their own, as those of transformers."""
+    for module in list(sys.modules.values()):
+        for name, value in list(vars(module).items()) if isinstance(module, ModuleType) else ():
+            if value is plain:
+                patches.replace(module, name, ours)
 
 
 def _saving(machine: Machine, kept: Kept, plain: Callable[..., Any]) -> Callable[..., Any]:

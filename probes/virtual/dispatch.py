@@ -17,7 +17,7 @@ from torch import Tensor
 from torch._ops import OpOverload
 from torch.utils._python_dispatch import TorchDispatchMode
 
-from probes.virtual import finite, foreach, kernels, pinned, values
+from probes.virtual import finite, foreach, imagined, kernels, pinned, values
 from probes.virtual.checks import check_devices
 from probes.virtual.devices import checked
 from probes.virtual.errors import NotCarriedError
@@ -121,6 +121,8 @@ class VirtualDispatch(_Mode):  # type: ignore[misc]
             plan.hidden(machine, args, out, device)
         if not plan.moves_storage and (hosts or values.worth_trying(machine, involved)):
             values.propagate(machine, func, args, kwargs, out)
+        if plan.imagine is not None:
+            imagined.answer(machine, plan.imagine, args, out)
         if plan.asks_for_finiteness:
             finite.answer(machine, func, args, out)
         return out

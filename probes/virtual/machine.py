@@ -89,6 +89,7 @@ class Machine:
         self.watch = Watch(self)
         self.alive: dict[int, Alive] = {}
         self.values: dict[int, torch.UntypedStorage | bool] = {}  # by storage; a bool stands for every element
+        self.imagined: set[int] = set()  # storages whose values nobody knows, though there are some
         self.picture: Callable[[Tensor], tuple[Any, ...]] | None = None  # what pickle is given for a tensor of ours
         self.asking = ""
         self.refused: list[Refused] = []
@@ -180,13 +181,18 @@ class Machine:
         """A storage changed its size in place: the old block goes, a new one comes."""
         key = storage._cdata
         entry = self.alive.pop(key)
-        self.values.pop(key, None)
+        self.forget_values(key)
         self.release(entry.number, entry.device, entry.block)
         self.adopt(storage, entry.device, "resize_")
 
+    def forget_values(self, key: int) -> None:
+        """What a storage holds is no longer known."""
+        self.values.pop(key, None)
+        self.imagined.discard(key)
+
     def _released(self, key: int) -> None:
         entry = self.alive.pop(key, None)
-        self.values.pop(key, None)
+        self.forget_values(key)
         self.watch.forget(key)
         if entry is not None:
             self.release(entry.number, entry.device, entry.block)

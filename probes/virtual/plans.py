@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 import torch
 from torch._ops import OpOverload
 
-from probes.virtual import finite, kernels, special
+from probes.virtual import finite, imagined, kernels, special
 
 if TYPE_CHECKING:
     from probes.virtual.dispatch import VirtualDispatch
@@ -29,6 +29,7 @@ class Plan:
         is_composite: it is taken apart.
         is_view: it looks at the storage of its first argument, and has no other tensors.
         hidden: takes what its kernel needs beside its outputs; None: it needs nothing.
+        imagine: imagines what it chooses; None: it chooses nothing.
         asks_for_finiteness: its result may be known of values that are not.
         moves_storage: afterwards a tensor looks at another storage, and values go with storages.
         host_outputs: places of outputs that a card's kernel leaves on the host.
@@ -40,6 +41,7 @@ class Plan:
         "handler",
         "hidden",
         "host_outputs",
+        "imagine",
         "is_composite",
         "is_view",
         "moves_storage",
@@ -55,6 +57,7 @@ class Plan:
         )
         self.hidden = kernels.hidden_of(func)
         self.asks_for_finiteness = func in finite.OPERATORS
+        self.imagine = imagined.chooser_of(func)
         self.is_view = self.handler is None and not self.is_composite and self.hidden is None and _is_view(func)
         self.moves_storage = func._name.startswith("aten::set_")
         self.host_outputs = kernels.HOST_OUTPUTS.get(func, ())

@@ -11,10 +11,12 @@ from torch._ops import OpOverload
 
 from probes.virtual import accumulate, ctc, grouped, kernels, values
 from probes.virtual.errors import NotCarriedError
+from probes.virtual.imagined import CHOICES
 from probes.virtual.keys import is_meta, tensors_in
 
 if TYPE_CHECKING:
     from probes.virtual.dispatch import VirtualDispatch
+    from probes.virtual.machine import Machine
 
 aten = torch.ops.aten
 Handler = Callable[["VirtualDispatch", OpOverload, tuple[Any, ...], dict[str, Any]], Any]
@@ -43,36 +45,48 @@ def _to_copy(mode: VirtualDispatch, func: OpOverload, args: tuple[Any, ...], kwa
     out = mode.settle(mode.run_on_meta(func, (shape,), meta_kwargs), index, func)
     if not is_meta(source):
         machine.watch.mark_input(out)
-    value = values.known(machine, source) if values.is_small(source) else None
+    value = values.told(machine, source) if values.is_small(source) else None
     if value is not None:
-        values.remember(machine, out, value.to(out.dtype))
+        values.remember(machine, out, value.to(out.dtype), imagined=values.is_imagined(machine, source))
     return out
 
 
 def _to_host(mode: VirtualDispatch, source: Tensor, kwargs: dict[str, Any]) -> Tensor:
     """A copy on the host: real values where they are known, zeros where nobody can know them."""
     dtype = kwargs.get("dtype") or source.dtype
-    value = values.known(mode.machine, source)
+    value = _read(mode.machine, source)
     if value is not None:
         return value.to(dtype, copy=True)
     mode.machine.notes.add_value("values copied from the card to the host are zeros")
     return torch.zeros(source.shape, dtype=dtype, device=CPU)
 
 
+def _read(machine: Machine, source: Tensor) -> Tensor | None:
+    """The values of a tensor for a script to see; that they are imagined is noted."""
+    value = values.told(machine, source)
+    if value is not None and values.is_imagined(machine, source):
+        machine.notes.add_value(CHOICES)
+    return value
+
+
 def _copy_(mode: VirtualDispatch, func: OpOverload, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
     target, source = args[0], args[1]
     machine = mode.machine
     if not is_meta(target):
-        value = values.known(machine, source)
+        value = _read(machine, source)
         if value is None:
             machine.notes.add_value("values copied from the card to the host are zeros")
             return target.zero_()
         return target.copy_(value)
-    value, mine = values.known(machine, source), values.known(machine, target)
-    if mine is not None and value is not None and not values.is_uniform(machine, target):
+    value, mine = values.told(machine, source), values.told(machine, target)
+    made_up = values.is_imagined(machine, source)
+    if value is not None and _is_whole(target):
+        values.forget(machine, target)
+        values.remember(machine, target, value.expand(target.shape), imagined=made_up)
+    elif mine is not None and value is not None and not values.is_uniform(machine, target):
         mine.copy_(value)
-    elif value is not None and _is_whole(target):
-        values.remember(machine, target, value.expand(target.shape))
+        if made_up:
+            machine.imagined.add(target.untyped_storage()._cdata)
     else:
         values.forget(machine, target)
     return target
@@ -85,7 +99,7 @@ def _is_whole(tensor: Tensor) -> bool:
 def _scalar(mode: VirtualDispatch, func: OpOverload, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
     """What `.item()` answers: the value if it is known; a finite 1.0, a 0 or False if not, and a note of it."""
     tensor: Tensor = args[0]
-    value = values.known(mode.machine, tensor)
+    value = _read(mode.machine, tensor)
     if value is not None:
         return value.item()
     if tensor.dtype.is_floating_point:
@@ -147,6 +161,7 @@ def _index(mode: VirtualDispatch, func: OpOverload, args: tuple[Any, ...], kwarg
     _check_masks(args[0], given)
     if func in _FILLS and (mask := _only_mask(args, given)) is not None:
         return _fill(mode, func, args, mask)
+    untouched = _untouched(mode.machine, func, args[0], given)
     indices: list[Any] = []
     for index in given:
         if index is None:
@@ -162,7 +177,27 @@ def _index(mode: VirtualDispatch, func: OpOverload, args: tuple[Any, ...], kwarg
     new_args = (args[0], indices, *args[2:])
     if func is aten.index_put.default and accumulate.is_filled_in_place(args[0]):
         func = aten.index_put_.default
-    return mode.compute(func, new_args, kwargs, list(tensors_in(new_args)), None)
+    out = mode.compute(func, new_args, kwargs, list(tensors_in(new_args)), None)
+    if untouched is not None:
+        values.remember(mode.machine, out, untouched, imagined=True)
+    return out
+
+
+def _untouched(machine: Machine, func: OpOverload, target: Tensor, indices: Sequence[Tensor | None]) -> Tensor | None:
+    """The values that stay where an imagined mask lets nothing be written, though memory is taken as for all of it."""
+    masks = [index for index in indices if index is not None and index.dtype in _MASKS and is_meta(index)]
+    if func is aten.index.Tensor or not is_meta(target) or not _is_whole(target):
+        return None
+    if not any(_holds_nowhere(machine, mask) for mask in masks):
+        return None
+    held = values.told(machine, target)
+    return None if held is None else held.clone()
+
+
+def _holds_nowhere(machine: Machine, mask: Tensor) -> bool:
+    """Whether a mask is imagined, and false everywhere."""
+    value = values.told(machine, mask) if values.is_imagined(machine, mask) else None
+    return value is not None and not bool(value.any())
 
 
 def _check_masks(target: Tensor, indices: Sequence[Tensor | None]) -> None:

@@ -3,6 +3,10 @@
 Token ids, masks, lengths and indices come from the host and stay small, and code branches on them (`mask.all()`,
 `nonzero`, `.item()`). So a host copy travels along, and operators whose inputs all have one are run on the copies as
 well. Floating-point results of the model are never known.
+
+What was chosen by such results (`probes.virtual.imagined`) gets values that could be, so that a script reads the same
+thing wherever it looks. They are told, and so is what is computed of them, but they are not known: no size follows from
+them.
 """
 
 from __future__ import annotations
@@ -13,7 +17,7 @@ import torch
 from torch import Tensor
 from torch._ops import OpOverload
 
-from probes.virtual.keys import is_meta
+from probes.virtual.keys import is_meta, tensors_in
 from probes.virtual.machine import Machine
 
 MAX_BYTES = 4 << 20
@@ -45,6 +49,16 @@ def known(machine: Machine, tensor: Tensor) -> Tensor | None:
 
     One that `is_uniform` must not be written to.
     """
+    return None if is_imagined(machine, tensor) else told(machine, tensor)
+
+
+def is_imagined(machine: Machine, tensor: Tensor) -> bool:
+    """Whether a tensor has values, and they are made up."""
+    return bool(machine.imagined) and is_meta(tensor) and tensor.untyped_storage()._cdata in machine.imagined
+
+
+def told(machine: Machine, tensor: Tensor) -> Tensor | None:
+    """As `known`, imagined values included."""
     if not is_meta(tensor):
         return tensor
     storage = machine.values.get(tensor.untyped_storage()._cdata)
@@ -56,7 +70,7 @@ def known(machine: Machine, tensor: Tensor) -> Tensor | None:
     return empty.set_(storage, tensor.storage_offset(), tensor.size(), tensor.stride())
 
 
-def remember(machine: Machine, tensor: Tensor, value: Tensor) -> None:
+def remember(machine: Machine, tensor: Tensor, value: Tensor, *, imagined: bool = False) -> None:
     """Let a virtual tensor, whole in its storage, carry `value` along."""
     if not is_small(tensor) or tensor.untyped_storage().nbytes() > MAX_BYTES:
         return
@@ -64,7 +78,9 @@ def remember(machine: Machine, tensor: Tensor, value: Tensor) -> None:
     empty = torch.empty(0, dtype=tensor.dtype, device=_HOST)
     view = empty.set_(host, tensor.storage_offset(), tensor.size(), tensor.stride())
     view.copy_(value)
-    machine.values[tensor.untyped_storage()._cdata] = host
+    key = tensor.untyped_storage()._cdata
+    machine.values[key] = host
+    _mark(machine, key, imagined)
 
 
 def remember_everywhere(machine: Machine, tensor: Tensor, value: bool) -> None:
@@ -76,6 +92,14 @@ def remember_everywhere(machine: Machine, tensor: Tensor, value: bool) -> None:
         remember(machine, tensor, torch.full(tensor.shape, value, device=_HOST))
     else:
         machine.values[storage._cdata] = value
+        _mark(machine, storage._cdata, imagined=False)
+
+
+def _mark(machine: Machine, key: int, imagined: bool) -> None:
+    if imagined:
+        machine.imagined.add(key)
+    else:
+        machine.imagined.discard(key)
 
 
 def is_uniform(machine: Machine, tensor: Tensor) -> bool:
@@ -85,7 +109,7 @@ def is_uniform(machine: Machine, tensor: Tensor) -> bool:
 
 def forget(machine: Machine, tensor: Tensor) -> None:
     """The values of a tensor's storage are no longer known."""
-    machine.values.pop(tensor.untyped_storage()._cdata, None)
+    machine.forget_values(tensor.untyped_storage()._cdata)
 
 
 def worth_trying(machine: Machine, involved: list[Tensor]) -> bool:
@@ -115,6 +139,7 @@ def propagate(machine: Machine, func: OpOverload, args: tuple[Any, ...], kwargs:
             if decided is not None and len(outs) == 1:
                 remember_everywhere(machine, outs[0], decided)
         return
+    imagined = any(is_imagined(machine, tensor) for tensor in tensors_in((*args, *kwargs.values())))
     swap = _swapper(hosts)
     host_kwargs = {name: swap(value) for name, value in kwargs.items()}
     if "device" in host_kwargs:
@@ -125,12 +150,14 @@ def propagate(machine: Machine, func: OpOverload, args: tuple[Any, ...], kwargs:
         for tensor in written:
             forget(machine, tensor)
         return
+    if imagined:
+        machine.imagined.update(tensor.untyped_storage()._cdata for tensor in written)
     results = [result] if isinstance(result, Tensor) else list(result or ())
     for tensor, value in zip(outs, results, strict=False):
         if not isinstance(value, Tensor) or value.shape != tensor.shape:  # kernels of host and card may differ there
             continue
         if is_meta(tensor) and tensor.untyped_storage()._cdata not in machine.values:
-            remember(machine, tensor, value)
+            remember(machine, tensor, value, imagined=imagined)
 
 
 def _decided(machine: Machine, func: OpOverload, args: tuple[Any, ...]) -> bool | None:
@@ -161,7 +188,7 @@ def _collect(machine: Machine, args: tuple[Any, ...], kwargs: dict[str, Any], ho
     for value in (*args, *kwargs.values()):
         for tensor in value if isinstance(value, (list, tuple)) else (value,):
             if isinstance(tensor, Tensor):
-                host = known(machine, tensor)
+                host = told(machine, tensor)
                 if host is None:
                     return False
                 hosts[id(tensor)] = host

@@ -72,10 +72,10 @@ def test_what_nobody_computed_is_noted(card: Machine) -> None:
     assert loss.item() == float(loss) == 1.0
     assert f"{loss:.3f}" == "1.000"
     assert loss.cpu().item() == 0.0
-    assert torch.randint(0, 9, (3,), device="cuda")[0].item() == 0
+    assert (torch.randn(3, device="cuda") > 0)[0].int().item() == 0
     texts = list(card.notes.sentences())
     assert any("floating-point values read" in text for text in texts)
-    assert any("int64 values read" in text for text in texts)
+    assert any("int32 values read" in text for text in texts)
     assert any("copied from the card to the host are zeros" in text for text in texts)
 
 
