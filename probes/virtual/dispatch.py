@@ -142,6 +142,8 @@ class VirtualDispatch(_Mode):  # type: ignore[misc]
                 raise NotCarriedError(
                     f"the operator {func}", f"it has no meta kernel ({_first_line(error)})"
                 ) from error
+            if "data-dependent shape" in str(error):
+                raise NotCarriedError(f"the operator {func}", "its size depends on values nobody computed") from error
             if func in _MATRIX_PRODUCTS and "reduction dim" in str(error):
                 raise RuntimeError(_cannot_multiply(*args[-2:])) from None
             raise

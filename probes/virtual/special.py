@@ -1,4 +1,4 @@
-"""Operators that need more than shapes: moves between host and card, reads of values, sizes that depend on values."""
+"""Operators that need more than shapes: moves between host and card, reads of values, indexing."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ import torch
 from torch import Tensor
 from torch._ops import OpOverload
 
-from probes.virtual import accumulate, ctc, grouped, kernels, values
+from probes.virtual import accumulate, ctc, grouped, kernels, sized, values
 from probes.virtual.errors import NotCarriedError
 from probes.virtual.imagined import CHOICES
 from probes.virtual.keys import is_meta, tensors_in
@@ -110,50 +110,6 @@ def _scalar(mode: VirtualDispatch, func: OpOverload, args: tuple[Any, ...], kwar
     return False if tensor.dtype is torch.bool else 0
 
 
-def _sized_by_values(mode: VirtualDispatch, func: OpOverload, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
-    """Outputs whose size depends on values: exact where they are known, else the largest they can be."""
-    machine = mode.machine
-    tensors = [value for value in args if isinstance(value, Tensor)]
-    device = machine.device_of(next(tensor for tensor in tensors if is_meta(tensor)))
-    hosts = [values.known(machine, tensor) for tensor in tensors]
-    if all(host is not None for host in hosts):
-        queue = iter(hosts)
-        result = func(*(next(queue) if isinstance(value, Tensor) else value for value in args), **kwargs)
-        return _place(mode, result, device, func)
-    largest = _LARGEST.get(func)
-    if largest is None:
-        raise NotCarriedError(f"{func._name} of unknown values", "its size depends on values nobody computed")
-    machine.notes.add_value(f"{func._name} of unknown values is taken at its largest")
-    return _place(mode, largest(*args, **kwargs), device, func, known=False)
-
-
-def _place(mode: VirtualDispatch, result: Any, device: int, func: OpOverload, *, known: bool = True) -> Any:
-    if isinstance(result, (tuple, list)):
-        return type(result)(_place(mode, member, device, func, known=known) for member in result)
-    if not isinstance(result, Tensor):
-        return result
-    shape = torch.empty_strided(result.shape, result.stride(), dtype=result.dtype, device=META)
-    out = mode.settle(shape, device, func)
-    if known:
-        values.remember(mode.machine, out, result)
-    return out
-
-
-def _all_nonzero(tensor: Tensor) -> Tensor:
-    return torch.zeros((tensor.numel(), tensor.dim()), dtype=torch.int64, device=CPU)
-
-
-def _all_selected(tensor: Tensor, mask: Tensor) -> Tensor:
-    count = torch.broadcast_shapes(tensor.shape, mask.shape).numel()  # type: ignore[no-untyped-call]
-    return torch.zeros(count, dtype=tensor.dtype, device=CPU)
-
-
-def _all_unique(tensor: Tensor, *args: Any, **kwargs: Any) -> tuple[Tensor, Tensor, Tensor]:
-    flat = torch.zeros(tensor.numel(), dtype=tensor.dtype, device=CPU)
-    index = torch.zeros(tensor.shape, dtype=torch.int64, device=CPU)
-    return flat, index, torch.zeros(tensor.numel(), dtype=torch.int64, device=CPU)
-
-
 def _index(mode: VirtualDispatch, func: OpOverload, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
     """Indexing: host indices are copied to the card, and boolean masks become the indices of their true places."""
     device = mode.machine.device_of(next(tensor for tensor in tensors_in(args) if is_meta(tensor)))
@@ -168,7 +124,7 @@ def _index(mode: VirtualDispatch, func: OpOverload, args: tuple[Any, ...], kwarg
             indices.append(None)
         elif index.dtype in _MASKS:
             on_card = index if is_meta(index) else _upload(mode, index, device)
-            found = _sized_by_values(mode, aten.nonzero.default, (on_card,), {})
+            found = sized.by_values(mode, aten.nonzero.default, (on_card,), {})
             indices.extend(
                 mode.compute(aten.select.int, (found, 1, dim), {}, [found], None) for dim in range(index.dim())
             )
@@ -270,17 +226,6 @@ def _holds(mode: VirtualDispatch, func: OpOverload, args: tuple[Any, ...], kwarg
     return out
 
 
-def _repeat_interleave(mode: VirtualDispatch, func: OpOverload, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
-    repeats = args[0]
-    value = values.known(mode.machine, repeats)
-    size = kwargs.get("output_size")
-    if value is None and size is None:
-        raise NotCarriedError("repeat_interleave of unknown repeats", "its size depends on values nobody computed")
-    device = mode.machine.device_of(repeats)
-    result = func(value) if value is not None else torch.zeros(size or 0, dtype=torch.int64, device=CPU)
-    return _place(mode, result, device, func, known=value is not None)
-
-
 def _efficient_backward(mode: VirtualDispatch, func: OpOverload, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
     """With fewer key heads, which 2.14 allows and the installed version may not: gradients in the keys' own shape."""
     _, query, key, value = args[:4]
@@ -299,14 +244,6 @@ def _heads_last_like(tensor: Tensor) -> Tensor:
     return torch.empty((batch, rows, heads, dim), dtype=tensor.dtype, device=META).transpose(1, 2)
 
 
-_LARGEST: dict[OpOverload, Callable[..., Any]] = {
-    aten.nonzero.default: _all_nonzero,
-    aten.masked_select.default: _all_selected,
-    aten._unique2.default: _all_unique,
-    aten.unique_consecutive.default: _all_unique,
-    aten.unique_dim.default: _all_unique,
-}
-
 _OF_OTHER_LAYOUTS = {
     "aten::_nested": ("nested tensors", "they keep their sizes beside their values"),
     "aten::_pack_padded_sequence": ("pack_padded_sequence", "cuDNN's recurrent layers, which take it, are not carried"),
@@ -315,7 +252,7 @@ _OF_OTHER_LAYOUTS = {
 
 def handler_of(func: OpOverload) -> Handler | None:
     """What runs an operator in place of the ordinary way; None where nothing does."""
-    handler = HANDLERS.get(func)
+    handler = HANDLERS.get(func) or sized.handler_of(func)
     if handler is None and func._name.startswith(tuple(_OF_OTHER_LAYOUTS)):
         return _refused
     return handler
@@ -339,12 +276,9 @@ HANDLERS: dict[OpOverload, Handler] = {
     aten.equal.default: _equal,
     aten.allclose.default: _equal,
     aten._is_all_true.default: _holds,
-    aten.bincount.default: _sized_by_values,
     aten._scaled_dot_product_efficient_attention_backward.default: _efficient_backward,
     aten.add.Tensor: accumulate.add,
     **dict.fromkeys(accumulate.IN_PLACE, accumulate.fill),
     aten._grouped_mm.default: grouped.grouped_mm,
     **ctc.HANDLERS,
-    aten.repeat_interleave.Tensor: _repeat_interleave,
-    **dict.fromkeys(_LARGEST, _sized_by_values),
 }
