@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+import os
+import sys
 from collections.abc import Callable, Sequence
+from types import FrameType
 from typing import TYPE_CHECKING, Any
 
 import torch
 from torch import Tensor
 from torch._ops import OpOverload
 
-from probes.virtual import accumulate, ctc, grouped, kernels, sized, values
+from probes.virtual import accumulate, ctc, grouped, guards, kernels, sized, values
 from probes.virtual.errors import NotCarriedError
 from probes.virtual.imagined import CHOICES
 from probes.virtual.keys import is_meta, tensors_in
@@ -21,6 +24,7 @@ if TYPE_CHECKING:
 aten = torch.ops.aten
 Handler = Callable[["VirtualDispatch", OpOverload, tuple[Any, ...], dict[str, Any]], Any]
 META, CPU = torch.device("meta"), torch.device("cpu")
+_HERE = os.path.dirname(__file__)
 _MASKS = (torch.bool, torch.uint8)
 _IN_ORDER = "arguments that PyTorch checks by their values are taken to be in order"
 _NUMBER = "ilora_number"  # on tensors that stand for a number of the host
@@ -105,9 +109,20 @@ def _scalar(mode: VirtualDispatch, func: OpOverload, args: tuple[Any, ...], kwar
     if tensor.dtype.is_floating_point:
         mode.machine.notes.add_value("floating-point values read from the card (such as a loss) are taken to be 1.0")
         return 1.0
+    if tensor.dtype is torch.bool and (truth := guards.passing(_asking())) is not None:
+        mode.machine.notes.add_value(guards.PASSED)
+        return truth
     kind = str(tensor.dtype).removeprefix("torch.")
     mode.machine.notes.add_value(f"{kind} values read from the card are taken to be 0")
     return False if tensor.dtype is torch.bool else 0
+
+
+def _asking() -> FrameType:
+    """The frame that reads a value: the nearest that is not ours."""
+    frame = sys._getframe(2)
+    while frame.f_back is not None and os.path.dirname(frame.f_code.co_filename) == _HERE:
+        frame = frame.f_back
+    return frame
 
 
 def _index(mode: VirtualDispatch, func: OpOverload, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
