@@ -73,9 +73,10 @@ _CHOOSING: dict[OpOverload, Imagine] = {
     aten.min.dim: _one_of,
     aten.topk.default: _several_of,
     aten.multinomial.default: _samples,
-    aten.randint.default: _between,
-    aten.randint.low: _between,
-    aten.randperm.default: _everyone,
+    **dict.fromkeys(
+        (aten.randint.default, aten.randint.low, aten.randint.generator, aten.randint.low_generator), _between
+    ),
+    **dict.fromkeys((aten.randperm.default, aten.randperm.generator), _everyone),
 }
 
 

@@ -32,6 +32,10 @@ CHOICE: dict[str, tuple[Callable[[], Tensor], object]] = {
     "Categorical": (lambda: torch.distributions.Categorical(logits=_scores(2, 4)).sample(), [5, 5]),
     "randint": (lambda: torch.randint(5, 10, (2,), device="cuda"), [7, 7]),
     "randint from zero": (lambda: torch.randint(10, (2,), device="cuda"), [5, 5]),
+    "randint of a generator": (
+        lambda: torch.randint(5, 10, (2,), device="cuda", generator=torch.Generator("cuda").manual_seed(1)),
+        [7, 7],
+    ),
     "randperm": (lambda: torch.randperm(4, device="cuda"), [0, 1, 2, 3]),
 }
 
