@@ -42,7 +42,7 @@ def preceded(trace: Trace, before: Trace | None) -> Trace:
         categories=(*before.categories, *trace.categories[1:]),
         marks=tuple(_marks(trace, frozenset(kept), moved)),
         num_load_events=trace.num_load_events + moved,
-        notes=tuple(dict.fromkeys((*trace.notes, *before.notes))),
+        notes=tuple((Counter(dict(trace.notes)) + Counter(dict(before.notes))).items()),
     )
 
 

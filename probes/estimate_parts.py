@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Iterable
 from dataclasses import dataclass
+from itertools import starmap
 from typing import TypeVar
 
 from ilora_diag.hardware.gpus import GpuSpec
@@ -21,6 +22,7 @@ from ilora_diag.schema import (
 from probes.estimate_cards import Answer, context_middle
 from probes.estimate_replay import curve, live_after
 from probes.trace import Trace
+from probes.virtual.ledger import counted
 
 N = TypeVar("N")
 
@@ -60,7 +62,7 @@ def take_apart(trace: Trace, found: Answer, spec: GpuSpec) -> Parts:
         curve_categories=order,
         curve=curve(trace, found.replay, order),
         num_requests=trace.num_requests,
-        notes=trace.notes,
+        notes=tuple(starmap(counted, trace.notes)),
     )
 
 

@@ -95,7 +95,7 @@ def _collected(machine: Machine) -> Trace:
         steps=steps,
         num_load_events=next((event for event, step, _ in marks if step), len(ledger.events)),
         attention=tuple(machine.attention.items()),
-        notes=tuple(machine.notes.sentences()),
+        notes=tuple(machine.notes.counts.items()),
     )
 
 

@@ -249,7 +249,7 @@ class Bench:
             steps=steps,
             num_load_events=self._num_load_events,
             attention=(),
-            notes=tuple(self.machine.notes.sentences()),
+            notes=tuple(self.machine.notes.counts.items()),
         )
         return with_evaluation(found, evaluated, moved)
 

@@ -151,7 +151,7 @@ def _estimate(run: Run, end: ScriptEnd, stand: Stand, last_step: int) -> Known[E
     station, ledger = run.station, run.station.ledger
     if not any(ledger.block_sizes):
         return Unavailable(reason="the script put nothing on the card", source=SCRIPT)
-    notes = tuple(station.notes.sentences())
+    notes = tuple(station.notes.counts.items())
     trace = trace_of(ledger, last_step=last_step, attention=station.attention, notes=notes)
     levels = levels_of(ledger, trace, num_alloc_retries=station.num_alloc_retries())
     fatal = _fatal(station, end)

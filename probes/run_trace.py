@@ -10,14 +10,16 @@ from probes.run_ledger import MeasuredLedger
 from probes.trace import Trace, spoken_marks
 
 
-def trace_of(ledger: MeasuredLedger, *, last_step: int, attention: Mapping[str, int], notes: tuple[str, ...]) -> Trace:
+def trace_of(
+    ledger: MeasuredLedger, *, last_step: int, attention: Mapping[str, int], notes: tuple[tuple[str, int], ...]
+) -> Trace:
     """Everything a script asked for, in order.
 
     Args:
         ledger: of the whole run.
         last_step: the step, from 1, that the end of the run belongs to; 0 where none began.
         attention: calls by backend.
-        notes: what could not be known.
+        notes: what could not be known, each with how often.
     """
     numbers = range(1, len(ledger.sizes))
     marks = tuple(spoken_marks(list(ledger.marks), last_step))

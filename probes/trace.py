@@ -21,7 +21,7 @@ class Trace:
         steps: optimizer steps traced.
         num_load_events: how many of the events are loading and building.
         attention: backends of scaled-dot-product attention, with how often each was called.
-        notes: what the device could not know and answered nevertheless.
+        notes: what the device could not know and answered nevertheless, each with how often.
     """
 
     events: tuple[int, ...]
@@ -33,7 +33,7 @@ class Trace:
     steps: int
     num_load_events: int
     attention: tuple[tuple[str, int], ...]
-    notes: tuple[str, ...]
+    notes: tuple[tuple[str, int], ...]
 
     @property
     def num_requests(self) -> int:

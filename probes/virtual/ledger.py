@@ -108,12 +108,13 @@ class Notes:
 
     def sentences(self) -> Iterable[str]:
         """Each kind once, with how often it was needed."""
-        return (_counted(text, count) for text, count in self.counts.items())
+        return (counted(text, count) for text, count in self.counts.items())
 
     def value_sentences(self) -> Iterable[str]:
         """Those of them that are values."""
-        return (_counted(text, count) for text, count in self.counts.items() if text in self.values)
+        return (counted(text, count) for text, count in self.counts.items() if text in self.values)
 
 
-def _counted(text: str, count: int) -> str:
+def counted(text: str, count: int) -> str:
+    """What was answered, with how often."""
     return f"{text} ({count} times)" if count > 1 else text

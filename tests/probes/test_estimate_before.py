@@ -68,6 +68,8 @@ def test_what_libraries_keep_is_there_once_and_everything_else_is_given_back() -
     with Bench(setup_of(config, "l4")) as bench:
         alone = bench.trace(config, steps=2)
     both = preceded(alone, before)
+    assert len({text for text, _ in both.notes}) == len(both.notes), "what both could not know is told once"
+    assert sum(count for _, count in both.notes) == sum(count for _, count in (*alone.notes, *before.notes))
     counts = [sum(kind is Category.WORKSPACE for kind in trace.categories) for trace in (before, alone, both)]
     alive = [n for n in live_after(both, len(before.events)) if both.categories[n] is not Category.WORKSPACE]
     assert alive == []
