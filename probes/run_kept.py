@@ -8,11 +8,17 @@ from __future__ import annotations
 
 import os
 import re
+from collections.abc import Sequence
 from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
+import torch
+from torch import Tensor
+
+from probes.virtual import values
 from probes.virtual.errors import NotCarriedError
+from probes.virtual.machine import Machine
 
 SAVE = "files with tensors of the card hold none of their values: nobody computed them"
 _TOKEN = "ilora-diag picture {number} of process {process}: saved on a virtual card, where no values are computed\n"
@@ -32,11 +38,10 @@ class Kept:
         number = len(self._pictures)
         self._pictures.append(picture)
         token = _TOKEN.format(number=number, process=os.getpid()).encode()
-        if not isinstance(f, (str, os.PathLike)):
+        path = _path_of(f)
+        if path is None:
             f.write(token)
-            return
-        path = Path(f).absolute()
-        if not path.exists() or path in self._written:
+        elif not path.exists() or path in self._written:
             path.write_bytes(token)
             self._written.add(path)
         else:
@@ -44,8 +49,9 @@ class Kept:
 
     def written_for_real(self, f: Any) -> None:
         """A path gets a file with values: whatever it stood for, it does no more."""
-        if isinstance(f, (str, os.PathLike)):
-            self._untouched.pop(Path(f).absolute(), None)
+        path = _path_of(f)
+        if path is not None:
+            self._untouched.pop(path, None)
 
     def picture_of(self, f: Any) -> Any:
         """What a path or an open file stands for; None for files with values.
@@ -53,8 +59,8 @@ class Kept:
         Raises:
             NotCarriedError: another process wrote it.
         """
-        if isinstance(f, (str, os.PathLike)):
-            path = Path(f).absolute()
+        path = _path_of(f)
+        if path is not None:
             known = self._untouched.get(path)
             if known is not None:
                 return self._pictures[known]
@@ -83,3 +89,20 @@ class Kept:
         if process != os.getpid() or number >= len(self._pictures):
             raise NotCarriedError("loading this file", "another run on a virtual card saved it, without values")
         return self._pictures[number]
+
+
+def _path_of(f: Any) -> Path | None:
+    """Where a file is that a script names; None of one that is open."""
+    return Path(f).absolute() if isinstance(f, (str, os.PathLike)) else None
+
+
+def carried_value(machine: Machine, tensor: Tensor) -> Tensor | None:
+    """The values that a picture of a tensor has, too: small ones that are known."""
+    value = values.known(machine, tensor) if values.is_small(tensor) else None
+    return None if value is None else value.clone()
+
+
+def uncomputed(shape: Sequence[int], dtype: torch.dtype, device: torch.device) -> Tensor:
+    """What a picture is loaded as: on the host there must be values, and they are zeros."""
+    make = torch.zeros if device.type == "cpu" else torch.empty
+    return make(shape, dtype=dtype, device=device)

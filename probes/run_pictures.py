@@ -15,8 +15,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from probes.run_kept import SAVE, Kept
-from probes.virtual import values
+from probes.run_kept import SAVE, Kept, carried_value, uncomputed
 from probes.virtual.errors import NotCarriedError
 from probes.virtual.machine import Machine
 from probes.virtual.patches import Patches
@@ -86,9 +85,9 @@ def _pickled(machine: Machine, plain: Callable[..., Any], obj: Any, args: Any, k
     storages: dict[int, _Storage] = {}
 
     def picture(tensor: Tensor) -> tuple[Any, ...]:
-        value = values.known(machine, tensor)
-        if value is not None and values.is_small(tensor):
-            return _known, (value.clone(), tensor.requires_grad)
+        value = carried_value(machine, tensor)
+        if value is not None:
+            return _known, (value, tensor.requires_grad)
         storage = tensor.untyped_storage()
         shared = storages.setdefault(storage._cdata, _Storage(storage.nbytes()))
         layout = tensor.storage_offset(), tuple(tensor.shape), tensor.stride()
@@ -118,8 +117,7 @@ def _made_on(device: torch.device) -> Iterator[None]:
 
 def _stored(num_bytes: int) -> Tensor:
     """A storage where the file is loaded to, as a tensor of bytes."""
-    make = torch.zeros if _device.type == "cpu" else torch.empty
-    return make(num_bytes, dtype=torch.uint8, device=_device)
+    return uncomputed((num_bytes,), torch.uint8, _device)
 
 
 def _viewed(

@@ -16,8 +16,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from probes.run_kept import SAVE, Kept
-from probes.virtual import values
+from probes.run_kept import SAVE, Kept, carried_value, uncomputed
 from probes.virtual.errors import NotCarriedError
 from probes.virtual.keys import is_virtual
 from probes.virtual.machine import Machine
@@ -93,8 +92,8 @@ def _saving(machine: Machine, kept: Kept, plain: Callable[..., Any]) -> Callable
 def _picture(machine: Machine, tensor: Tensor) -> Tensor | _Pictured:
     if not is_virtual(tensor):
         return tensor.detach().clone()
-    value = values.known(machine, tensor) if values.is_small(tensor) else None
-    return _Pictured(tensor.shape, tensor.dtype) if value is None else value.clone()
+    value = carried_value(machine, tensor)
+    return _Pictured(tensor.shape, tensor.dtype) if value is None else value
 
 
 def _opening(kept: Kept, plain: Callable[..., Any]) -> Callable[..., Any]:
@@ -170,5 +169,4 @@ class _Slice:
 def _made(held: Tensor | _Pictured, device: torch.device) -> Tensor:
     if isinstance(held, Tensor):
         return held.to(device, copy=True)
-    make = torch.zeros if device.type == "cpu" else torch.empty
-    return make(held.shape, dtype=held.dtype, device=device)
+    return uncomputed(held.shape, held.dtype, device)

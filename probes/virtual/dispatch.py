@@ -17,7 +17,7 @@ from torch import Tensor
 from torch._ops import OpOverload
 from torch.utils._python_dispatch import TorchDispatchMode
 
-from probes.virtual import finite, foreach, imagined, kernels, pinned, values
+from probes.virtual import finite, imagined, kernels, pinned, values
 from probes.virtual.checks import check_devices
 from probes.virtual.devices import checked
 from probes.virtual.errors import NotCarriedError
@@ -113,8 +113,9 @@ class VirtualDispatch(_Mode):  # type: ignore[misc]
             kwargs = {**kwargs, "device": META}
         if kwargs and "generator" in kwargs:
             kwargs = {**kwargs, "generator": None}
-        out = foreach.run(func, args)
-        if out is foreach.NOT_OURS:
+        if plan.list_shapes is not None:
+            out = plan.list_shapes(args)
+        else:
             out = self._shapes.run(func, args, kwargs, self.run_on_meta)
         out = self.settle(out, device, func, args)
         if plan.hidden is not None:

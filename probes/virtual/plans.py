@@ -2,19 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from typing import TYPE_CHECKING, Any
-
 import torch
 from torch._ops import OpOverload
 
-from probes.virtual import finite, imagined, kernels, special
-
-if TYPE_CHECKING:
-    from probes.virtual.dispatch import VirtualDispatch
+from probes.virtual import finite, foreach, imagined, kernels, special
+from probes.virtual.sized import Handler
 
 _has_kernel = torch._C._dispatch_has_kernel_for_dispatch_key
-Handler = Callable[["VirtualDispatch", OpOverload, tuple[Any, ...], dict[str, Any]], Any]
 
 # Composite elsewhere, one kernel on CUDA.
 _ONE_KERNEL = frozenset({torch.ops.aten.silu_backward.default})
@@ -28,6 +22,7 @@ class Plan:
         handler: runs it; None takes the ordinary way.
         is_composite: it is taken apart.
         is_view: it looks at the storage of its first argument, and has no other tensors.
+        list_shapes: tells what an operator on lists returns; None: its shapes are asked of PyTorch.
         hidden: takes what its kernel needs beside its outputs; None: it needs nothing.
         imagine: imagines what it chooses; None: it chooses nothing.
         asks_for_finiteness: its result may be known of values that are not.
@@ -44,6 +39,7 @@ class Plan:
         "imagine",
         "is_composite",
         "is_view",
+        "list_shapes",
         "moves_storage",
     )
 
@@ -55,6 +51,7 @@ class Plan:
             and func not in _ONE_KERNEL
             and bool(_has_kernel(func._name, "CompositeImplicitAutograd"))
         )
+        self.list_shapes = foreach.shapes_of(func)
         self.hidden = kernels.hidden_of(func)
         self.asks_for_finiteness = func in finite.OPERATORS
         self.imagine = imagined.chooser_of(func)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import sys
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from types import FrameType
 from typing import TYPE_CHECKING, Any
 
@@ -16,13 +16,13 @@ from probes.virtual import accumulate, ctc, grouped, guards, kernels, sized, val
 from probes.virtual.errors import NotCarriedError
 from probes.virtual.imagined import CHOICES
 from probes.virtual.keys import is_meta, tensors_in
+from probes.virtual.sized import Handler
 
 if TYPE_CHECKING:
     from probes.virtual.dispatch import VirtualDispatch
     from probes.virtual.machine import Machine
 
 aten = torch.ops.aten
-Handler = Callable[["VirtualDispatch", OpOverload, tuple[Any, ...], dict[str, Any]], Any]
 META, CPU = torch.device("meta"), torch.device("cpu")
 _HERE = os.path.dirname(__file__)
 _MASKS = (torch.bool, torch.uint8)
@@ -119,7 +119,7 @@ def _scalar(mode: VirtualDispatch, func: OpOverload, args: tuple[Any, ...], kwar
 
 def _asking() -> FrameType:
     """The frame that reads a value: the nearest that is not ours."""
-    frame = sys._getframe(2)
+    frame = sys._getframe()
     while frame.f_back is not None and os.path.dirname(frame.f_code.co_filename) == _HERE:
         frame = frame.f_back
     return frame

@@ -14,14 +14,8 @@ from torch import nn
 
 from probes.run_kept import SAVE, Kept
 from probes.run_pictures import Pictures
-from probes.virtual import Machine, NotCarriedError, is_virtual, virtual_cuda
+from probes.virtual import Machine, NotCarriedError, is_virtual
 from probes.virtual.patches import Patches
-
-
-@pytest.fixture
-def card() -> Iterator[Machine]:
-    with virtual_cuda("h100", environ={}) as machine:
-        yield machine
 
 
 @pytest.fixture

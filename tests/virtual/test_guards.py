@@ -3,21 +3,15 @@
 from __future__ import annotations
 
 import runpy
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 import torch
 from torch import Tensor
 
-from probes.virtual import Machine, virtual_cuda
+from probes.virtual import Machine
 from probes.virtual.guards import PASSED
-
-
-@pytest.fixture
-def card() -> Iterator[Machine]:
-    with virtual_cuda("h100", environ={}) as machine:
-        yield machine
 
 
 @pytest.fixture

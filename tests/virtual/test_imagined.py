@@ -2,20 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 
 import pytest
 import torch
 from torch import Tensor
 
-from probes.virtual import Machine, virtual_cuda
+from probes.virtual import Machine
 from probes.virtual.imagined import CHOICES
-
-
-@pytest.fixture
-def card() -> Iterator[Machine]:
-    with virtual_cuda("h100", environ={}) as machine:
-        yield machine
 
 
 def _scores(*shape: int) -> Tensor:
